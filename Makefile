@@ -1,0 +1,190 @@
+# penstock -- a streaming forward HTTP proxy.  `make run` and `make test` are all one needs.
+
+VERSION := 0.1.0
+
+# The rooms, bottom-up: a file may include only what stands before it (make floors).
+ROOMS := base/attr base/slice base/text base/log base/map base/metrics \
+	net/addr net/listener net/resolver net/dial net/race net/wire net/pipe net/tunnel \
+	http/reply http/target http/head http/body http/headers \
+	policy/acl \
+	proxy/config proxy/accesslog proxy/intake proxy/upstream proxy/relay proxy/exchange \
+	proxy/worker main
+
+# ---- what has to be there, as Debian packages -------------------------------------------------
+
+NEEDS_BUILD := gcc libc6-dev pkg-config libevent-dev libconfig-dev libc-ares-dev
+NEEDS_TEST := libcmocka-dev python3-pytest python3-pytest-timeout python3-pytest-xdist \
+	python3-requests python3-websockets python3-websocket curl wget git nginx-light \
+	libnginx-mod-http-dav-ext fcgiwrap \
+	dnsmasq-base openssl chromium ca-certificates iproute2 procps
+NEEDS_FUZZ := clang libclang-rt-14-dev
+NEEDS_LINT := clang-format clang-tidy cppcheck
+
+# Ask dpkg which of the packages $(1) are missing, say so, and install them.  $(2): why.
+define need
+	@missing=""; for p in $(1); do \
+		dpkg-query -W -f='$${db:Status-Status}' $$p 2>/dev/null | grep -qx installed || missing="$$missing $$p"; \
+	done; \
+	if [ -n "$$missing" ]; then \
+		echo "penstock needs these packages $(2), installing them with apt-get:$$missing"; \
+		sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+		$$sudo apt-get update -q && \
+		$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing || exit 1; \
+	fi
+endef
+
+# ---- how it is built --------------------------------------------------------------------------
+
+VARIANT ?= release
+OUT := build/$(VARIANT)
+CC = gcc
+PKGS := libevent_core libevent_extra libevent_pthreads libconfig libcares
+PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS))
+PKG_LIBS = $(shell pkg-config --libs $(PKGS))
+
+WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+	-Wpointer-arith -Wcast-qual -Wwrite-strings -Wformat=2 -Wvla -Wundef $(if $(CI),-Werror)
+HARDENING := -fPIE -fstack-protector-strong -fstack-clash-protection
+HARDENING_LD := -pie -Wl,-z,relro,-z,now,-z,noexecstack
+OPT_release := -O2 -g -D_FORTIFY_SOURCE=2
+OPT_asan := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+OPT_tsan := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
+OPT_fuzz := -O1 -g -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all -fno-omit-frame-pointer
+OPT := $(OPT_$(VARIANT))
+
+ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -DPENSTOCK_VERSION='"$(VERSION)"' -Isrc $(WARNINGS) $(HARDENING) $(OPT) \
+	$(PKG_CFLAGS) -pthread -MMD -MP $(CPPFLAGS) $(CFLAGS)
+ALL_LDFLAGS = $(HARDENING_LD) $(OPT) -pthread $(LDFLAGS)
+
+SRCS := $(wildcard $(patsubst %,src/%.c,$(ROOMS)))
+OBJS := $(SRCS:src/%.c=$(OUT)/%.o)
+LIB := $(OUT)/libpenstock.a
+UNIT_SRCS := $(wildcard tests/unit/test_*.c)
+UNITS := $(UNIT_SRCS:tests/unit/%.c=$(OUT)/unit/%)
+FUZZ_SRCS := $(wildcard tests/fuzz/fuzz_*.c)
+FUZZERS := $(FUZZ_SRCS:tests/fuzz/%.c=build/fuzz/%)
+
+.PHONY: all run test unit flow fuzz floors keys format format-check lint asan tsan bench install uninstall clean \
+	needs-build needs-test needs-fuzz needs-lint binary units fuzzers
+.DELETE_ON_ERROR:
+
+all: needs-build
+	@$(MAKE) --no-print-directory binary
+
+binary: build/penstock
+
+build/penstock: build/release/penstock
+	@cp -f $< $@
+
+run: all
+	build/penstock
+
+needs-build:
+	$(call need,$(NEEDS_BUILD),to be built)
+needs-test:
+	$(call need,$(NEEDS_TEST),for its tests)
+needs-fuzz:
+	$(call need,$(NEEDS_FUZZ),for its fuzzers)
+needs-lint:
+	$(call need,$(NEEDS_LINT),for its checks)
+
+$(OUT)/%.o: src/%.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+
+$(LIB): $(filter-out $(OUT)/main.o,$(OBJS))
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(OUT)/penstock: $(OUT)/main.o $(LIB)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) $(LDLIBS)
+
+# ---- tests ------------------------------------------------------------------------------------
+
+PYTEST := /usr/bin/python3 -m pytest
+FLOW_JOBS ?= 2
+FUZZ_SECONDS ?= 60
+
+test: needs-build needs-test needs-fuzz
+	@$(MAKE) --no-print-directory unit fuzz-replay flow
+
+$(OUT)/unit/%: tests/unit/%.c $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< $(LIB) $(shell pkg-config --libs cmocka) $(PKG_LIBS)
+
+units: $(UNITS)
+unit: units
+	@failed=0; for t in $(UNITS); do $$t || failed=1; done; exit $$failed
+
+flow: $(OUT)/penstock
+	PENSTOCK=$(OUT)/penstock $(PYTEST) -q -p no:cacheprovider -n $(FLOW_JOBS) tests/flow $(FLOW_ARGS)
+
+asan: needs-build needs-test
+	$(MAKE) --no-print-directory VARIANT=asan unit flow
+
+tsan: needs-build needs-test
+	$(MAKE) --no-print-directory VARIANT=tsan unit flow
+
+build/fuzz/fuzz_%: tests/fuzz/fuzz_%.c build/fuzz/libpenstock.a
+	clang $(ALL_CFLAGS) -fsanitize=fuzzer $(ALL_LDFLAGS) -o $@ $< build/fuzz/libpenstock.a $(PKG_LIBS)
+
+fuzzers: $(FUZZERS)
+
+# Every corpus once, which is part of `make test`; then FUZZ_SECONDS of new inputs each.
+.PHONY: fuzz-replay fuzz-run
+fuzz-replay:
+	@$(MAKE) --no-print-directory VARIANT=fuzz CC=clang fuzzers
+	@for f in $(FUZZERS); do echo "$$f"; $$f -runs=0 tests/fuzz/corpus/$${f##*/fuzz_} 2>build/fuzz/replay.log \
+		|| { cat build/fuzz/replay.log; exit 1; }; done
+
+fuzz: needs-build needs-fuzz fuzz-replay
+	@for f in $(FUZZERS); do n=$${f##*/fuzz_}; mkdir -p build/fuzz/found/$$n; echo "$$f, $(FUZZ_SECONDS) s"; \
+		$$f -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -artifact_prefix=build/fuzz/$$n- build/fuzz/found/$$n \
+		tests/fuzz/corpus/$$n >build/fuzz/$$n.log 2>&1 || { tail -40 build/fuzz/$$n.log; exit 1; }; done
+
+# ---- checks -----------------------------------------------------------------------------------
+
+C_FILES = $(shell git ls-files -co --exclude-standard 'src/*.[ch]' 'tests/*.[ch]')
+
+floors:
+	@awk -v rooms="$(ROOMS)" -f tests/floors.awk $(shell git ls-files -co --exclude-standard 'src/*.[ch]')
+
+keys: build/penstock
+	@tests/keys build/penstock
+
+format:
+	clang-format -i $(C_FILES)
+
+format-check:
+	clang-format --dry-run -Werror $(C_FILES)
+
+lint: needs-lint
+	cppcheck -q --std=c11 --error-exitcode=1 --inline-suppr --enable=warning,portability,performance \
+		--suppress=missingIncludeSystem -Isrc src
+	clang-tidy --quiet --warnings-as-errors='*' $(SRCS) -- -std=c11 -D_GNU_SOURCE \
+		-DPENSTOCK_VERSION='"$(VERSION)"' -Isrc $(PKG_CFLAGS)
+
+# ---- installing -------------------------------------------------------------------------------
+
+PREFIX ?= /usr/local
+sysconfdir ?= $(if $(filter /usr,$(PREFIX)),/etc,$(PREFIX)/etc)
+unitdir ?= $(if $(filter /usr,$(PREFIX)),/lib/systemd/system,$(PREFIX)/lib/systemd/system)
+
+install: binary
+	install -D -m 755 build/penstock $(DESTDIR)$(PREFIX)/sbin/penstock
+	@if [ -e $(DESTDIR)$(sysconfdir)/penstock.conf ]; then \
+		echo "keeping $(DESTDIR)$(sysconfdir)/penstock.conf; the new sample is beside it as penstock.conf.new"; \
+		install -m 644 conf/penstock.conf $(DESTDIR)$(sysconfdir)/penstock.conf.new; \
+	else install -D -m 644 conf/penstock.conf $(DESTDIR)$(sysconfdir)/penstock.conf; fi
+	@mkdir -p $(DESTDIR)$(unitdir)
+	sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@SYSCONFDIR@|$(sysconfdir)|g' systemd/penstock.service \
+		> $(DESTDIR)$(unitdir)/penstock.service
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/sbin/penstock $(DESTDIR)$(unitdir)/penstock.service
+	@echo "keeping $(DESTDIR)$(sysconfdir)/penstock.conf"
+
+clean:
+	rm -rf build
+
+-include $(OBJS:.o=.d) $(wildcard build/*/unit/*.d build/fuzz/*.d)

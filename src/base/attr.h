@@ -1,0 +1,15 @@
+/*
+ * attr -- compiler attributes under short names.
+ */
+#ifndef BASE_ATTR_H
+#define BASE_ATTR_H
+
+/* The result says whether it worked: ignoring it is a bug. */
+#define MUST_USE __attribute__((warn_unused_result))
+
+/* Arguments are checked like those of printf(3). */
+#define PRINTF_LIKE(format, first) __attribute__((format(printf, format, first)))
+
+#define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+
+#endif

@@ -1,0 +1,35 @@
+/*
+ * slice -- a run of bytes that somebody else owns.
+ *
+ * Not terminated, may hold any byte.  Comparisons that ignore case do so for
+ * ASCII only, whatever the locale.
+ */
+#ifndef BASE_SLICE_H
+#define BASE_SLICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct slice {
+	const char *ptr;
+	size_t len;
+};
+
+/* The slice of a string literal. */
+#define SLICE(literal) ((struct slice){(literal), sizeof(literal) - 1})
+
+bool slice_is(struct slice s, const char *text);
+bool slice_is_nocase(struct slice s, const char *text);
+bool slice_equal_nocase(struct slice a, struct slice b);
+
+/* Without the spaces and tabs at both ends (RFC 9110 5.6.3, OWS). */
+struct slice slice_trim(struct slice s);
+
+/*
+ * Take the next element off a comma-separated list (RFC 9110 5.6.1): *rest is
+ * moved behind it, *ret_item is trimmed and not empty.  Returns false at the end.
+ * Commas inside quoted strings do not separate.
+ */
+bool slice_next_item(struct slice *rest, struct slice *ret_item);
+
+#endif

@@ -1,0 +1,60 @@
+/*
+ * body -- where a message body ends.
+ *
+ * Reads piece by piece, never holds payload: none, a length, chunked (RFC 9112 7.1),
+ * or until the connection closes.  Chunk extensions are skipped (bounded), sizes are
+ * hex digits only, at most 16; trailers are checked and collected (bounded).
+ */
+#ifndef HTTP_BODY_H
+#define HTTP_BODY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/text.h"
+
+struct head;
+
+enum body_kind { BODY_NONE, BODY_LENGTH, BODY_CHUNKED, BODY_CLOSE };
+
+struct body {
+	enum body_kind kind;
+	int state; /* private */
+	bool ended;
+	uint64_t left;        /* of the length, or of the chunk */
+	size_t line;          /* bytes of the framing line so far */
+	struct text trailers; /* complete field lines with CRLF, checked; for the sender of a
+				 chunked message */
+};
+
+#define BODY_LINE_MAX 4096 /* of a chunk-size line with its extensions, or of a trailer field */
+#define BODY_TRAILERS_MAX 16384 /* of all trailers */
+
+enum body_event {
+	BODY_DATA,    /* the *ret_used first bytes are payload */
+	BODY_FRAMING, /* the *ret_used first bytes were framing; go on */
+	BODY_MORE,    /* nothing left to look at */
+	BODY_END,     /* the *ret_used first bytes belonged to the body's end; the next are another
+			 message's */
+	BODY_BAD      /* framing is broken: refuse, never resume */
+};
+
+/* Where the body of a request, or of the response to a method, ends (RFC 9112 6.3). */
+void body_of_request(struct body *b, const struct head *request);
+void body_of_response(struct body *b, const struct head *response, struct slice method);
+void body_done(struct body *b); /* frees the trailers */
+
+/*
+ * Look at the next bytes.  BODY_DATA and BODY_FRAMING always use at least one byte.
+ * A body without bytes (none, length 0) gives BODY_END with 0 used, at once and also for len 0.
+ */
+enum body_event body_next(struct body *b, const char *bytes, size_t len, size_t *ret_used);
+
+/* The connection closed: whether the body ended with it properly. */
+bool body_close(struct body *b);
+
+/* Write "HEX\r\n" for a chunk of this size; returns its length.  The chunk ends with "\r\n". */
+#define BODY_CHUNK_HEAD_MAX 19
+size_t body_chunk_head(uint64_t size, char out[BODY_CHUNK_HEAD_MAX]);
+
+#endif

@@ -1,0 +1,64 @@
+/*
+ * headers -- what a proxy removes, adds or refuses.
+ *
+ * RFC 9110 7.6: hop-by-hop fields, Via, Max-Forwards, loops.  Reads checked heads,
+ * writes new ones as text; fields keep their order, duplicates and values byte for byte.
+ */
+#ifndef HTTP_HEADERS_H
+#define HTTP_HEADERS_H
+
+#include <stdbool.h>
+
+#include "http/body.h"
+#include "http/head.h"
+#include "http/target.h"
+
+struct text;
+
+/* FAIL_LOOP when Via says that the request has been through us (name: our pseudonym). */
+enum fail headers_check_loop(const struct head *head, const char *name);
+
+/*
+ * TRACE and OPTIONS only (RFC 9110 7.6.2): -1 when there is no Max-Forwards or
+ * another method, else its value (clamped to INT_MAX).  A value that is no number,
+ * or several fields: FAIL_BAD_REQUEST and a sentence.
+ */
+enum fail headers_max_forwards(const struct head *head, int *ret_value, const char **ret_why);
+
+/* Whether the client wants its connection kept: RFC 9112 9.3, Proxy-Connection counted in. */
+bool headers_keep_alive(const struct head *request);
+
+/*
+ * Append the head for the origin: request line in origin-form, Host from the target
+ * first, the client's fields without hop-by-hop ones, Via.  `upgrade`: pass Upgrade on.
+ */
+struct headers_request {
+	const struct head *head;
+	const struct target *target;
+	const char *name; /* our pseudonym */
+	bool upgrade;
+	int max_forwards; /* the value to write; -1: as it came */
+};
+void headers_write_request(struct text *out, const struct headers_request *request);
+
+/* Append the head for the client. */
+struct headers_response {
+	const struct head *head;
+	const char *name;
+	int client_minor; /* 1.0 clients get Connection: keep-alive said aloud */
+	enum body_kind
+	    framing;  /* towards the client: BODY_CHUNKED adds Transfer-Encoding; Content-Length
+			 is kept for BODY_LENGTH and BODY_NONE, dropped otherwise */
+	bool close;   /* Connection: close */
+	bool upgrade; /* 101: Connection and Upgrade are passed on */
+};
+void headers_write_response(struct text *out, const struct headers_response *response);
+
+/* Append an interim (1xx) head as it came, without hop-by-hop fields, with Via. */
+void headers_write_interim(struct text *out, const struct head *head, const char *name);
+
+/* Append the answer to TRACE with Max-Forwards: 0: the request as received, secrets left out (RFC
+ * 9110 9.3.8). */
+void headers_write_trace(struct text *out, const struct head *request);
+
+#endif

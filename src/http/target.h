@@ -1,0 +1,41 @@
+/*
+ * target -- a method and request-target, read strictly into host, port and path.
+ *
+ * RFC 9112 3.2, RFC 3986.  Borrows from the head's text.
+ */
+#ifndef HTTP_TARGET_H
+#define HTTP_TARGET_H
+
+#include <stdint.h>
+
+#include "base/slice.h"
+#include "http/reply.h"
+
+enum target_form {
+	TARGET_ORIGIN,    /* "/path": the proxy itself is asked */
+	TARGET_ABSOLUTE,  /* "http://host/path" */
+	TARGET_AUTHORITY, /* "host:port", with CONNECT */
+	TARGET_ASTERISK   /* "*", with OPTIONS: the proxy itself is asked */
+};
+
+#define TARGET_HOST_MAX 253
+
+struct target {
+	enum target_form form;
+	char host[TARGET_HOST_MAX + 1]; /* lower case, no trailing dot, no brackets, terminated */
+	size_t host_len;
+	uint16_t port; /* the scheme's default filled in */
+	struct slice
+	    authority;     /* host and port as written, userinfo cut off: the Host for the origin */
+	struct slice path; /* path and query as written; "/" when empty; "*" for OPTIONS on an
+			      absolute target with neither path nor query (RFC 9112 3.2.4) */
+};
+
+/* FAIL_NONE, or FAIL_BAD_TARGET and a sentence.  *ret_target is written only on success. */
+enum fail target_parse(
+    struct slice method, struct slice text, struct target *ret_target, const char **ret_why);
+
+/* Whether text is a valid Host value: uri-host [":" port], RFC 9110 7.2.  Empty is not. */
+bool target_is_authority(struct slice text);
+
+#endif

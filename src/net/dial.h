@@ -1,0 +1,27 @@
+/*
+ * dial -- one TCP connection attempt.
+ *
+ * Non-blocking, close-on-exec, TCP_NODELAY.  No timer of its own: race has one.
+ */
+#ifndef NET_DIAL_H
+#define NET_DIAL_H
+
+#include "base/attr.h"
+
+struct addr;
+struct dial;
+struct event_base;
+
+/* fd: connected, now the callee's; or -1 and error (errno) says why. */
+typedef void dial_done_fn(int fd, int error, void *arg);
+
+/*
+ * Calls done exactly once, from the event loop: never from inside this call, and
+ * not after dial_cancel, which closes the socket.  A connect that fails at once is
+ * reported through done as well.  Returns NULL when out of memory.
+ */
+struct dial *dial_start(
+    struct event_base *base, const struct addr *to, dial_done_fn *done, void *arg);
+void dial_cancel(struct dial *d);
+
+#endif

@@ -1,0 +1,20 @@
+/*
+ * listener -- a place we accept on.
+ *
+ * Opens a non-blocking, close-on-exec TCP socket that listens; IPv6 ones take
+ * IPv6 only.  SO_REUSEADDR always; SO_REUSEPORT, so that each worker has its own.
+ */
+#ifndef NET_LISTENER_H
+#define NET_LISTENER_H
+
+#include "base/attr.h"
+
+struct addr;
+
+/* Returns the descriptor, or -1 with errno set. */
+MUST_USE int listener_open(const struct addr *at, int backlog);
+
+/* The address a socket is bound to (the port that the kernel chose for 0). */
+MUST_USE int listener_address(int fd, struct addr *ret_addr);
+
+#endif

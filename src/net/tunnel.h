@@ -1,0 +1,58 @@
+/*
+ * tunnel -- joins two connections until both are done.
+ *
+ * Bytes are spliced in the kernel, both ways at once; pipes are leased when data
+ * moves and given back when none is held.  A side's end of stream is passed on as
+ * a half-close, after everything before it was delivered; the tunnel is done when
+ * both directions have ended, when one side is reset, or when nothing moved for
+ * the idle time.  Where splice does not work (EINVAL) bytes are copied.
+ */
+#ifndef NET_TUNNEL_H
+#define NET_TUNNEL_H
+
+#include <stdint.h>
+#include <sys/time.h>
+
+struct evbuffer;
+struct event_base;
+struct pipe_pool;
+struct tunnel;
+
+enum tunnel_end {
+	TUNNEL_FINISHED,      /* both directions came to their end */
+	TUNNEL_CLIENT_FAILED, /* reading from or writing to the client failed (reset) */
+	TUNNEL_SERVER_FAILED,
+	TUNNEL_IDLE,
+	TUNNEL_NO_RESOURCES /* no pipe and no memory */
+};
+
+struct tunnel_result {
+	enum tunnel_end end;
+	int error;         /* errno of a failure */
+	uint64_t up, down; /* bytes delivered: to the server, to the client; prefixes count */
+};
+
+struct tunnel_sides {
+	int client_fd, server_fd; /* borrowed, non-blocking, nobody else polls them */
+	struct evbuffer
+	    *client_prefix; /* came from the client already: goes to the server first.  Emptied. */
+	struct evbuffer *server_prefix; /* likewise.  Both may be NULL. */
+};
+
+/* Calls done exactly once, as its very last act: from the event loop, not from inside this call. */
+typedef void tunnel_done_fn(const struct tunnel_result *result, void *arg);
+
+/*
+ * The descriptors stay open when it is done: closing them (with a reset when the other side
+ * had one) is the owner's.  Returns NULL when out of memory.
+ */
+struct tunnel *tunnel_start(struct event_base *base, struct pipe_pool *pipes,
+    const struct tunnel_sides *sides, struct timeval idle, tunnel_done_fn *done, void *arg);
+
+/* Bytes so far, for a tunnel that is cancelled. */
+void tunnel_counts(const struct tunnel *t, uint64_t *ret_up, uint64_t *ret_down);
+
+/* Stop and free; done is not called. */
+void tunnel_cancel(struct tunnel *t);
+
+#endif

@@ -1,0 +1,91 @@
+/*
+ * wire -- one connected socket, read and written in large pieces.
+ *
+ * Around two limits of libevent 2.1.12: a bufferevent reads at most 4 KiB an event
+ * (EVBUFFER_MAX_READ, with an ioctl each) and registers for writing before it
+ * tries to write.  A wire has its own read and write event on the descriptor,
+ * reads what there is, writes at once, and registers for writing only what did not
+ * fit.  Embedded in its owner.  Never closes the descriptor.
+ */
+#ifndef NET_WIRE_H
+#define NET_WIRE_H
+
+#include <event2/event_struct.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "base/attr.h"
+
+struct evbuffer;
+struct event_base;
+
+/*
+ * All are called from the event loop, never from inside a wire function, and may
+ * call wire_done (not free the memory of the wire within on_readable when the
+ * caller of it is still on the stack of the owner's own making).
+ */
+struct wire_handler {
+	/* Bytes, the end or an error can be read.  Only while reading is on. */
+	void (*on_readable)(void *arg);
+	/* The loop wrote some of what was pending: look at wire_pending. */
+	void (*on_written)(void *arg);
+	/* Writing failed with this errno; what was pending is dropped.  Reading may go on. */
+	void (*on_broken)(int error, void *arg);
+	/* The peer closed its side (or reset) while reading is off.  Once.  May be NULL. */
+	void (*on_hangup)(void *arg);
+};
+
+struct wire {
+	int fd;
+	bool reading, broken, watching;
+	int break_error; /* reported by break_event */
+	struct event read_event, write_event, hangup_event;
+	struct evbuffer *out; /* made when needed, NULL while nothing is pending */
+	struct event_base *base;
+	const struct wire_handler *handler;
+	void *arg;
+};
+
+/* Borrows fd (connected, non-blocking) and handler.  Reading is off.  Cannot fail. */
+void wire_init(
+    struct wire *w, struct event_base *base, int fd, const struct wire_handler *handler, void *arg);
+
+/* Off the loop; pending bytes are dropped; the descriptor is left as it is.  Twice is fine. */
+void wire_done(struct wire *w);
+
+/*
+ * Turn reading on or off.  While it is off, the wire watches for the peer's close
+ * when watch is true (EPOLLRDHUP, EV_CLOSED).
+ */
+void wire_read_on(struct wire *w);
+void wire_read_off(struct wire *w, bool watch);
+
+/*
+ * Append up to max bytes from the socket to `into`.  Returns the count, 0 at the
+ * end, or -1 with errno (EAGAIN: nothing there; ENOMEM too is possible).
+ */
+MUST_USE ssize_t wire_read(struct wire *w, struct evbuffer *into, size_t max);
+
+/*
+ * Queue for writing: copied, or moved out of the buffer.  Nothing is sent before
+ * wire_flush, so that a head and its body leave in one call.  On a broken wire
+ * the bytes are dropped.  -1 when out of memory: nothing was queued.
+ */
+MUST_USE int wire_write(struct wire *w, const void *bytes, size_t len);
+MUST_USE int wire_write_buffer(struct wire *w, struct evbuffer *from);
+
+/*
+ * Send what is queued, as far as it goes at once; the loop does the rest.  An error
+ * is not returned but reported to on_broken, from the loop.
+ */
+void wire_flush(struct wire *w);
+
+/* Bytes queued and not yet taken by the kernel. */
+size_t wire_pending(const struct wire *w);
+
+/* Make the connection end with a reset when it is closed: right away, in fact (connect AF_UNSPEC).
+ */
+void wire_reset(int fd);
+
+#endif
