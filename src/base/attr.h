@@ -8,7 +8,7 @@
 #define MUST_USE __attribute__((warn_unused_result))
 
 /* Arguments are checked like those of printf(3). */
-#define PRINTF_LIKE(format, first) __attribute__((format(printf, format, first)))
+#define PRINTF_LIKE(at, first) __attribute__((format(printf, at, first)))
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 
