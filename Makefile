@@ -4,10 +4,10 @@ VERSION := 0.1.0
 
 # The rooms, bottom-up: a file may include only what stands before it (make floors).
 ROOMS := base/attr base/slice base/text base/log base/map base/metrics \
-	net/addr net/listener net/resolver net/dial net/race net/wire net/pipe net/tunnel \
+	net/addr net/listener net/nameserver net/dns net/resolver net/deadline net/dial net/race net/connector net/wire net/pipe net/tunnel \
 	http/reply http/target http/head http/body http/headers \
 	policy/acl \
-	proxy/config proxy/accesslog proxy/intake proxy/upstream proxy/relay proxy/exchange \
+	proxy/config proxy/accesslog proxy/intake proxy/upstream proxy/relay proxy/forward proxy/exchange \
 	proxy/worker main
 
 # ---- what has to be there, as Debian packages -------------------------------------------------
@@ -38,7 +38,7 @@ endef
 VARIANT ?= release
 OUT := build/$(VARIANT)
 CC = gcc
-PKGS := libevent_core libevent_extra libevent_pthreads libconfig libcares
+PKGS := libevent_core libevent_extra libconfig libcares
 PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS))
 PKG_LIBS = $(shell pkg-config --libs $(PKGS))
 

@@ -4,7 +4,8 @@
  * One line a message, one write(2) a line, safe from any thread.  The target and
  * level are process-wide and set before threads start, or while they run (the
  * level is atomic).  Whatever a peer or a file supplied is passed through
- * log_escape by the caller or printed with log_text.
+ * log_escape by the caller; a control that slips through becomes '?'.  A message
+ * is cut at 2 KiB.  errno is left as it was.  Before log_open: stderr, info.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
@@ -29,7 +30,7 @@ void log_debug(const char *format, ...) PRINTF_LIKE(1, 2);
 
 /*
  * Write text to out so that it fits one line and one field: controls, DEL, bytes
- * over 0x7e, the double quote and the backslash become \xHH (\" and \\ for the
+ * over 0x7e, the double quote and the backslash become \xhh (\" and \\ for the
  * last two).  Always terminates; what does not fit is cut, never in the middle
  * of an escape.  Returns the length written.
  */

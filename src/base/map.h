@@ -13,10 +13,14 @@
 
 struct map;
 
-/* Called for a value that leaves the map by itself: pushed out, replaced, or at map_free. */
+/*
+ * Called for a value that leaves the map by itself: pushed out, replaced, or at
+ * map_free.  The map is whole then and may be used, but not freed.
+ */
 typedef void map_drop_fn(void *value, void *arg);
 
-/* Holds `limit` entries at most (at least 1).  Returns new, or NULL when out of memory. */
+/* Holds `limit` entries at most (at least 1).  drop may be NULL.  Returns new, or NULL when out of
+ * memory (or of random numbers). */
 struct map *map_new(size_t limit, map_drop_fn *drop, void *arg);
 void map_free(struct map *map);
 
@@ -25,8 +29,9 @@ void *map_get(struct map *map, const void *key, size_t len);
 
 /*
  * Set the value (not NULL) of a copy of the key.  A value that was there, or the
- * least recently used one when the map is full, is dropped.  Returns -1 when out
- * of memory, then nothing has changed.
+ * least recently used one when the map is full, is dropped; putting the value that
+ * is there already only counts as use.  Returns -1 when out of memory, then
+ * nothing has changed and the value is still the caller's.
  */
 MUST_USE int map_put(struct map *map, const void *key, size_t len, void *value);
 

@@ -84,6 +84,10 @@ void reply_write(struct text *out, const struct reply *reply);
 /* The page at "/": what this is.  As reply_write with status 200. */
 void reply_write_about(struct text *out, const struct reply *reply);
 
+/* A 200 with this body; type NULL: none, and the body is empty. */
+void reply_write_body(
+    struct text *out, const struct reply *reply, const char *type, struct slice body);
+
 /* Whether an Accept value lists text/html with a weight above 0 (RFC 9110 12.5.1). */
 bool reply_accepts_html(struct slice accept);
 

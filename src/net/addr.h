@@ -47,7 +47,7 @@ socklen_t addr_to_sockaddr(const struct addr *a, struct sockaddr_storage *ret_sa
 /* An IPv4-mapped IPv6 address (::ffff:0:0/96) as the IPv4 address it stands for; else a itself. */
 struct addr addr_unmapped(const struct addr *a);
 
-/* Same family, address and port. */
+/* Same family, address (with its scope) and port. */
 bool addr_equal(const struct addr *a, const struct addr *b);
 
 struct network {
@@ -59,6 +59,7 @@ struct network {
  */
 MUST_USE int network_parse(struct slice text, struct network *ret_network);
 void network_format(const struct network *n, char out[ADDR_TEXT_MAX]);
+/* False for another family: give it addr_unmapped addresses. */
 bool network_contains(const struct network *n, const struct addr *a);
 
 #endif

@@ -7,12 +7,20 @@
 #ifndef NET_LISTENER_H
 #define NET_LISTENER_H
 
+#include <stdbool.h>
+
 #include "base/attr.h"
 
 struct addr;
 
 /* Returns the descriptor, or -1 with errno set. */
 MUST_USE int listener_open(const struct addr *at, int backlog);
+
+/*
+ * Whether nobody listens there.  SO_REUSEPORT lets a second process of the same user share the
+ * port in silence; this finds it out.  If not: false, with errno.
+ */
+bool listener_is_free(const struct addr *at);
 
 /* The address a socket is bound to (the port that the kernel chose for 0). */
 MUST_USE int listener_address(int fd, struct addr *ret_addr);

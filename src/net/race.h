@@ -34,15 +34,18 @@ struct race_attempt {
 typedef void race_done_fn(void *winner, const struct addr *address, int error, void *arg);
 
 /*
- * Copies the addresses (count at least 1).  Calls done exactly once, from the event loop,
- * as its last act after freeing itself; not from inside this call, and not
- * after race_cancel, which cancels every attempt.  arg goes to start, cancel and
- * done.  Returns NULL when out of memory.
+ * Copies the addresses (count at least 1), borrows how.  Calls done exactly once, from the event
+ * loop, as its last act after freeing itself; not from inside this call, and not after race_cancel,
+ * which cancels every attempt.  arg goes to start, cancel and done.  Returns NULL when out of
+ * memory.
  */
 struct race *race_start(struct event_base *base, const struct addr *addrs, size_t count,
     struct timeval attempt, struct timeval total, const struct race_attempt *how,
     race_done_fn *done, void *arg);
 void race_cancel(struct race *race);
+
+/* An equal share of the total for each of count attempts, but at least two seconds. */
+struct timeval race_share(struct timeval total, size_t count);
 
 /* An attempt's report. */
 void race_won(struct race *race, void *handle);

@@ -4,7 +4,10 @@
  *
  * Belongs to one worker's event loop.  A and AAAA are asked together; the hosts
  * file comes first.  Literal addresses, in every spelling of addr_parse_loose,
- * are answered without a query.  Addresses come without port.
+ * are answered without a query.  Addresses come without port.  Failures and
+ * time-outs are not cached, and neither is what the hosts file says; a change of that
+ * or of resolv.conf is seen within a second and empties the cache.  At most 4096
+ * names are looked up at a time, more are answered RESOLVER_FAILED.
  */
 #ifndef NET_RESOLVER_H
 #define NET_RESOLVER_H
@@ -27,7 +30,7 @@ struct resolver_options {
 	size_t cache_entries; /* at most */
 	int ttl_max_s,
 	    ttl_negative_s; /* an answer is kept no longer than this; a "no such name" this long */
-	struct metrics *metrics; /* borrowed */
+	struct metrics *metrics; /* borrowed, may be NULL */
 };
 
 enum resolver_status {
@@ -60,16 +63,17 @@ void resolver_free(struct resolver *r);
 /*
  * Ask for a name (any case; one trailing dot is allowed).  Calls done exactly once,
  * from the event loop: never from inside this call, never after resolver_cancel.
- * Returns a handle that is valid until then, or NULL when out of memory.
+ * Returns a handle that is valid until then, or NULL when out of memory.  done may
+ * call any function here, resolver_free too.
  */
 struct resolver_query *resolver_lookup(
     struct resolver *r, struct slice name, resolver_done_fn *done, void *arg);
 void resolver_cancel(struct resolver_query *q);
 
 /*
- * The same, answered at once where no waiting is needed (a literal or a cached
- * answer).  Returns true and fills *ret_answer (borrowed until the next call into
- * the resolver), or false: use resolver_lookup.
+ * The same, answered at once where no waiting is needed (a literal, a cached answer
+ * whatever its status, or a bad name).  Returns true and fills *ret_answer (borrowed until the next
+ * call into the resolver), or false: use resolver_lookup.
  */
 bool resolver_peek(struct resolver *r, struct slice name, struct resolver_answer *ret_answer);
 

@@ -5,11 +5,20 @@
  * moves and given back when none is held.  A side's end of stream is passed on as
  * a half-close, after everything before it was delivered; the tunnel is done when
  * both directions have ended, when one side is reset, or when nothing moved for
- * the idle time.  Where splice does not work (EINVAL) bytes are copied.
+ * the idle time.  Where splice does not work (EINVAL) or no pipe can be had, bytes
+ * are copied.  An idle tunnel is its struct and nothing else.
+ *
+ * A side that reset is noticed at once, also while nothing is read from it; what it
+ * had sent before goes on if the other side takes it without waiting.  A side that had
+ * closed and resets what is still written to it (EPIPE) ends the tunnel only when all
+ * it sent was delivered: an answer that came with the close is not lost.
+ *
+ * SIGPIPE has to be ignored: splice(2) knows no MSG_NOSIGNAL.
  */
 #ifndef NET_TUNNEL_H
 #define NET_TUNNEL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/time.h>
 
@@ -33,10 +42,12 @@ struct tunnel_result {
 };
 
 struct tunnel_sides {
-	int client_fd, server_fd; /* borrowed, non-blocking, nobody else polls them */
-	struct evbuffer
-	    *client_prefix; /* came from the client already: goes to the server first.  Emptied. */
-	struct evbuffer *server_prefix; /* likewise.  Both may be NULL. */
+	/* Borrowed, non-blocking.  Nobody else may poll them: the tunnel is edge-triggered. */
+	int client_fd, server_fd;
+	/* Came from the client already: goes to the server first.  Emptied.  May be NULL. */
+	struct evbuffer *client_prefix;
+	struct evbuffer *server_prefix; /* likewise, for the client */
+	bool copy;                      /* do not even try to splice */
 };
 
 /* Calls done exactly once, as its very last act: from the event loop, not from inside this call. */
@@ -44,7 +55,8 @@ typedef void tunnel_done_fn(const struct tunnel_result *result, void *arg);
 
 /*
  * The descriptors stay open when it is done: closing them (with a reset when the other side
- * had one) is the owner's.  Returns NULL when out of memory.
+ * had one) is the owner's.  idle is rounded up to seconds.  Returns NULL when out of memory,
+ * the prefixes as they were.
  */
 struct tunnel *tunnel_start(struct event_base *base, struct pipe_pool *pipes,
     const struct tunnel_sides *sides, struct timeval idle, tunnel_done_fn *done, void *arg);

@@ -21,9 +21,8 @@ struct evbuffer;
 struct event_base;
 
 /*
- * All are called from the event loop, never from inside a wire function, and may
- * call wire_done (not free the memory of the wire within on_readable when the
- * caller of it is still on the stack of the owner's own making).
+ * All are called from the event loop, never from inside a wire function, as the
+ * last thing the wire does: they may call wire_done and free the wire's memory.
  */
 struct wire_handler {
 	/* Bytes, the end or an error can be read.  Only while reading is on. */
@@ -32,15 +31,21 @@ struct wire_handler {
 	void (*on_written)(void *arg);
 	/* Writing failed with this errno; what was pending is dropped.  Reading may go on. */
 	void (*on_broken)(int error, void *arg);
-	/* The peer closed its side (or reset) while reading is off.  Once.  May be NULL. */
+	/*
+	 * The peer closed its side or reset while reading is off.  Once.  After wire_read gave the
+	 * end: only when the connection is gone in both directions.  May be NULL.
+	 */
 	void (*on_hangup)(void *arg);
 };
 
 struct wire {
 	int fd;
-	bool reading, broken, watching;
-	int break_error; /* reported by break_event */
-	struct event read_event, write_event, hangup_event;
+	bool reading, watching, broken;
+	bool ended;      /* the end or an error was read */
+	bool bulk;       /* the last read was a large one: the next goes straight into a buffer */
+	int break_error; /* why writing broke */
+	int read_error;  /* an error met after bytes had been read, kept for the next wire_read */
+	struct event read_event, write_event, watch_timer;
 	struct evbuffer *out; /* made when needed, NULL while nothing is pending */
 	struct event_base *base;
 	const struct wire_handler *handler;
@@ -56,14 +61,18 @@ void wire_done(struct wire *w);
 
 /*
  * Turn reading on or off.  While it is off, the wire watches for the peer's close
- * when watch is true (EPOLLRDHUP, EV_CLOSED).
+ * when watch is true: at once while nothing unread has arrived, else within a second.
+ * Off with watch is free of system calls when reading was on, and so is the way back.
+ * wire_read turns reading off itself at the end and at an error.
  */
 void wire_read_on(struct wire *w);
 void wire_read_off(struct wire *w, bool watch);
 
 /*
  * Append up to max bytes from the socket to `into`.  Returns the count, 0 at the
- * end, or -1 with errno (EAGAIN: nothing there; ENOMEM too is possible).
+ * end, or -1 with errno (EAGAIN: nothing there; ENOMEM: bytes were lost, the
+ * connection is of no more use).  An end that comes after writing met a reset is an
+ * error, not an end: the kernel reports a reset only once, to whoever asks first.
  */
 MUST_USE ssize_t wire_read(struct wire *w, struct evbuffer *into, size_t max);
 
@@ -74,6 +83,7 @@ MUST_USE ssize_t wire_read(struct wire *w, struct evbuffer *into, size_t max);
  */
 MUST_USE int wire_write(struct wire *w, const void *bytes, size_t len);
 MUST_USE int wire_write_buffer(struct wire *w, struct evbuffer *from);
+MUST_USE int wire_write_from(struct wire *w, struct evbuffer *from, size_t len); /* its first len */
 
 /*
  * Send what is queued, as far as it goes at once; the loop does the rest.  An error
@@ -81,10 +91,15 @@ MUST_USE int wire_write_buffer(struct wire *w, struct evbuffer *from);
  */
 void wire_flush(struct wire *w);
 
+/* Move what is queued out: for who takes the socket over.  -1 when out of memory. */
+MUST_USE int wire_take_pending(struct wire *w, struct evbuffer *into);
+
 /* Bytes queued and not yet taken by the kernel. */
 size_t wire_pending(const struct wire *w);
 
-/* Make the connection end with a reset when it is closed: right away, in fact (connect AF_UNSPEC).
+/*
+ * End the connection with a reset, right away (connect AF_UNSPEC), whatever was queued in the
+ * kernel.  Closing the descriptor, later, is the owner's.
  */
 void wire_reset(int fd);
 

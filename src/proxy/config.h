@@ -61,6 +61,13 @@ struct config *config_parse(const char *text, const char *name, struct config_er
 struct config *config_ref(struct config *config);
 void config_unref(struct config *config);
 
+/*
+ * The first key from *index on that only a start takes up and that differs; NULL when there is
+ * none.  *index is moved behind it.
+ */
+const char *config_fixed_change(
+    const struct config *old, const struct config *fresh, size_t *index);
+
 /* The effective configuration as a file that loads to the same. */
 void config_print(const struct config *config, FILE *out);
 

@@ -1,0 +1,102 @@
+#include "net/connector.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "net/addr.h"
+#include "net/dial.h"
+#include "net/race.h"
+
+struct connector {
+	struct event_base *base;
+	struct race *race;
+	connector_done_fn *done;
+	void *arg;
+};
+
+/* One attempt, and once it has won, the bearer of its socket. */
+struct attempt {
+	struct race *race;
+	struct dial *dial;
+	int fd;
+};
+
+static void attempt_on_dialled(int fd, int error, void *arg)
+{
+	struct attempt *attempt = arg;
+	struct race *race = attempt->race;
+
+	attempt->dial = NULL;
+	attempt->fd = fd;
+	if (fd >= 0) {
+		race_won(race, attempt);
+		return;
+	}
+	race_lost(race, attempt, error);
+	free(attempt);
+}
+
+static void *attempt_start(struct race *race, const struct addr *to, void *arg)
+{
+	struct connector *c = arg;
+	struct attempt *attempt = calloc(1, sizeof(*attempt));
+
+	if (attempt) {
+		attempt->race = race;
+		attempt->dial = dial_start(c->base, to, attempt_on_dialled, attempt);
+		if (attempt->dial)
+			return attempt;
+	}
+	free(attempt);
+	errno = ENOMEM;
+	return NULL;
+}
+
+static void attempt_cancel(void *handle, void *arg)
+{
+	struct attempt *attempt = handle;
+
+	(void)arg;
+	dial_cancel(attempt->dial);
+	free(attempt);
+}
+
+static const struct race_attempt attempts = {.start = attempt_start, .cancel = attempt_cancel};
+
+static void connector_on_raced(void *winner, const struct addr *address, int error, void *arg)
+{
+	struct connector *c = arg;
+	struct attempt *attempt = winner;
+	int fd = attempt ? attempt->fd : -1;
+	connector_done_fn *done = c->done;
+	void *done_arg = c->arg;
+
+	free(attempt);
+	free(c);
+	done(fd, address, error, done_arg);
+}
+
+struct connector *connector_start(struct event_base *base, const struct addr *addrs, size_t count,
+    struct timeval total, connector_done_fn *done, void *arg)
+{
+	struct connector *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return NULL;
+	c->base = base;
+	c->done = done;
+	c->arg = arg;
+	c->race = race_start(
+	    base, addrs, count, race_share(total, count), total, &attempts, connector_on_raced, c);
+	if (!c->race) {
+		free(c);
+		return NULL;
+	}
+	return c;
+}
+
+void connector_cancel(struct connector *c)
+{
+	race_cancel(c->race);
+	free(c);
+}

@@ -1,0 +1,81 @@
+#include "net/listener.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "net/addr.h"
+
+static int listener_set(int fd, int level, int option)
+{
+	int on = 1;
+
+	return setsockopt(fd, level, option, &on, sizeof(on));
+}
+
+/* Options and bind.  -1 with errno. */
+static int listener_prepare(int fd, const struct addr *at, bool share)
+{
+	struct sockaddr_storage sa;
+	socklen_t len = addr_to_sockaddr(at, &sa);
+
+	if (listener_set(fd, SOL_SOCKET, SO_REUSEADDR) < 0)
+		return -1;
+	if (share && listener_set(fd, SOL_SOCKET, SO_REUSEPORT) < 0)
+		return -1;
+	/* So that "::" and "0.0.0.0" can stand side by side, whatever net.ipv6.bindv6only is. */
+	if (at->family == AF_INET6 && listener_set(fd, IPPROTO_IPV6, IPV6_V6ONLY) < 0)
+		return -1;
+	return bind(fd, (const struct sockaddr *)&sa, len);
+}
+
+static int listener_bind(const struct addr *at, bool share)
+{
+	int fd = socket(at->family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
+	int error;
+
+	if (fd < 0)
+		return -1;
+	if (listener_prepare(fd, at, share) < 0) {
+		error = errno;
+		close(fd);
+		errno = error;
+		return -1;
+	}
+	return fd;
+}
+
+int listener_open(const struct addr *at, int backlog)
+{
+	int fd = listener_bind(at, true);
+	int error;
+
+	if (fd >= 0 && listen(fd, backlog) < 0) {
+		error = errno;
+		close(fd);
+		errno = error;
+		return -1;
+	}
+	return fd;
+}
+
+bool listener_is_free(const struct addr *at)
+{
+	int fd = listener_bind(at, false);
+
+	if (fd < 0)
+		return false;
+	close(fd);
+	return true;
+}
+
+int listener_address(int fd, struct addr *ret_addr)
+{
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof(sa);
+
+	if (getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
+		return -1;
+	return addr_from_sockaddr((const struct sockaddr *)&sa, ret_addr);
+}

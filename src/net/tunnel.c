@@ -1,0 +1,405 @@
+#include "net/tunnel.h"
+
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "net/deadline.h"
+#include "net/pipe.h"
+
+enum {
+	TUNNEL_PIECE =
+	    64 * 1024 - 64,       /* copied at once: with libevent's header a chain of 64 KiB */
+	TUNNEL_TURN = 1024 * 1024 /* one way, before others get their turn */
+};
+
+/*
+ * Edge-triggered, one event for everything, never changed: no epoll_ctl as bytes flow, no
+ * spinning whatever is left unread, and a reset is an edge too.  The two flags remember the
+ * edges until EAGAIN takes them back.
+ */
+struct side {
+	int fd;
+	bool readable, writable;
+	struct event event;
+	struct tunnel *tunnel;
+};
+
+/* One direction.  It reads only when everything read before has been delivered. */
+struct flow {
+	struct side *from, *to;
+	struct pipe pipe;        /* leased while bytes move */
+	struct evbuffer *copied; /* prefix, or bytes read without a pipe; NULL when empty */
+	uint64_t sent;
+	bool ended;  /* the source gave its end */
+	bool closed; /* the end was passed on, or the sink takes no more */
+	bool fresh;  /* nothing was read since the edge */
+};
+
+struct tunnel {
+	struct side client, server;
+	struct flow up, down;
+	struct pipe_pool *pipes;
+	struct event again; /* a turn was over before the bytes were */
+	struct deadline idle;
+	int idle_seconds;
+	bool copy;   /* splice does not work here */
+	bool moved;  /* bytes were delivered or read in this event */
+	bool unfair; /* a turn is over */
+	bool over;
+	enum tunnel_end end;
+	int error; /* of the first failure */
+	tunnel_done_fn *done;
+	void *arg;
+};
+
+/* ---- one direction ------------------------------------------------------------------------- */
+
+static void flow_drop(struct flow *f, struct pipe_pool *pipes)
+{
+	pipe_discard(pipes, &f->pipe);
+	f->pipe.held = 0;
+	if (f->copied)
+		evbuffer_free(f->copied);
+	f->copied = NULL;
+}
+
+static bool flow_holds(const struct flow *f)
+{
+	return f->copied || f->pipe.held > 0;
+}
+
+static ssize_t flow_send_copied(struct flow *f)
+{
+	ssize_t n = evbuffer_write(f->copied, f->to->fd);
+
+	if (evbuffer_get_length(f->copied) == 0) {
+		evbuffer_free(f->copied);
+		f->copied = NULL;
+	}
+	return n;
+}
+
+static ssize_t flow_send_piped(struct flow *f)
+{
+	ssize_t n = splice(f->pipe.read_fd, NULL, f->to->fd, NULL, f->pipe.held,
+	    SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+
+	if (n > 0)
+		f->pipe.held -= (size_t)n;
+	return n;
+}
+
+/* Deliver what is held.  Returns 0, or an errno: EAGAIN when the sink is full. */
+static int flow_send(struct flow *f)
+{
+	while (flow_holds(f)) {
+		if (!f->to->writable)
+			return EAGAIN;
+		ssize_t n = f->copied ? flow_send_copied(f) : flow_send_piped(f);
+
+		if (n > 0) {
+			f->sent += (uint64_t)n;
+			f->to->tunnel->moved = true;
+		} else if (n < 0 && errno == EAGAIN) {
+			f->to->writable = false;
+		} else if (n < 0 && errno != EINTR) {
+			return errno;
+		}
+	}
+	return 0;
+}
+
+static ssize_t flow_read_copying(struct flow *f)
+{
+	struct evbuffer *into = evbuffer_new();
+	struct evbuffer_iovec vec;
+
+	if (!into || evbuffer_reserve_space(into, TUNNEL_PIECE, &vec, 1) != 1) {
+		if (into)
+			evbuffer_free(into);
+		errno = ENOMEM;
+		return -1;
+	}
+	ssize_t n = recv(f->from->fd, vec.iov_base, vec.iov_len, 0);
+
+	if (n <= 0) {
+		int error = errno;
+
+		evbuffer_free(into);
+		errno = error;
+		return n;
+	}
+	vec.iov_len = (size_t)n;
+	evbuffer_commit_space(into, &vec, 1);
+	f->copied = into;
+	return n;
+}
+
+/*
+ * Read into the pipe, which is empty: so EAGAIN speaks of the socket.  TCP's splice comes to
+ * a halt at an urgent byte, and calls that EAGAIN or the end: recv has the last word then.
+ */
+static ssize_t flow_read(struct flow *f)
+{
+	struct tunnel *t = f->from->tunnel;
+	ssize_t n;
+
+	if (t->copy || (f->pipe.read_fd < 0 && pipe_lease(t->pipes, &f->pipe) != 0))
+		return flow_read_copying(f);
+	n = splice(f->from->fd, NULL, f->pipe.write_fd, NULL, f->pipe.capacity,
+	    SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	if (n > 0) {
+		f->pipe.held = (size_t)n;
+		return n;
+	}
+	if (n < 0 && (errno == EINVAL || errno == ENOSYS))
+		t->copy = true;
+	if (n == 0 || t->copy || (errno == EAGAIN && f->fresh))
+		return flow_read_copying(f);
+	return -1;
+}
+
+/* ---- both ---------------------------------------------------------------------------------- */
+
+static void tunnel_fail(struct tunnel *t, const struct side *side, int error)
+{
+	if (t->error)
+		return;
+	t->error = error;
+	t->end = side == &t->client ? TUNNEL_CLIENT_FAILED : TUNNEL_SERVER_FAILED;
+	if (error == ENOMEM)
+		t->end = TUNNEL_NO_RESOURCES;
+}
+
+/* One piece from the source.  Returns its size, or 0 when there is no going on. */
+static size_t flow_take(struct flow *f)
+{
+	struct tunnel *t = f->from->tunnel;
+	ssize_t n = flow_read(f);
+
+	if (n > 0) {
+		t->moved = true;
+		f->fresh = false;
+		return (size_t)n;
+	}
+	if (n == 0) {
+		f->ended = true;
+		t->moved = true;
+	} else if (errno == EAGAIN) {
+		f->from->readable = false;
+	} else if (errno != EINTR) {
+		tunnel_fail(t, f->from, errno);
+		t->over = true;
+	}
+	return 0;
+}
+
+/* Move what can be moved without waiting. */
+static void flow_run(struct flow *f)
+{
+	struct tunnel *t = f->from->tunnel;
+	size_t moved = 0;
+
+	while (!f->closed && !t->over) {
+		int error = flow_send(f);
+
+		if (error == EAGAIN)
+			return; /* the pipe is kept */
+		if (error) {
+			tunnel_fail(t, f->to, error);
+			flow_drop(f, t->pipes);
+			f->closed = true;
+		} else if (f->ended) {
+			shutdown(f->to->fd, SHUT_WR);
+			f->closed = true;
+		} else if (!f->from->readable) {
+			break;
+		} else if (moved >= TUNNEL_TURN) {
+			t->unfair = true;
+			break;
+		} else {
+			moved += flow_take(f);
+		}
+	}
+	pipe_give(t->pipes, &f->pipe);
+}
+
+static void tunnel_free(struct tunnel *t)
+{
+	event_del(&t->client.event);
+	event_del(&t->server.event);
+	event_del(&t->again);
+	deadline_done(&t->idle);
+	flow_drop(&t->up, t->pipes);
+	flow_drop(&t->down, t->pipes);
+	free(t);
+}
+
+static void tunnel_finish(struct tunnel *t)
+{
+	struct tunnel_result result = {
+	    .end = t->end, .error = t->error, .up = t->up.sent, .down = t->down.sent};
+	tunnel_done_fn *done = t->done;
+	void *arg = t->arg;
+
+	tunnel_free(t);
+	done(&result, arg);
+}
+
+/* After a failure only what its side had sent before matters, and only after EPIPE is it waited
+ * for. */
+static bool tunnel_is_over(struct tunnel *t)
+{
+	const struct flow *rest = t->end == TUNNEL_CLIENT_FAILED ? &t->up : &t->down;
+
+	if (t->over || (t->up.closed && t->down.closed))
+		return true;
+	if (!t->error)
+		return false;
+	return t->error != EPIPE || rest->closed || (!flow_holds(rest) && !rest->from->readable);
+}
+
+/* Let both directions go on, first the one that `first` feeds; the last act may be done. */
+static void tunnel_run(struct tunnel *t, struct side *first)
+{
+	static const struct timeval at_once = {0};
+	struct flow *from = first == &t->client ? &t->up : &t->down;
+	struct flow *to = first == &t->client ? &t->down : &t->up;
+
+	t->moved = t->unfair = false;
+	flow_run(from);
+	flow_run(to);
+	/* Its failure closes the other's way out: what came from there still goes on. */
+	if (t->error)
+		flow_run(from);
+	if (tunnel_is_over(t)) {
+		tunnel_finish(t);
+		return;
+	}
+	if (t->moved)
+		deadline_set(&t->idle, t->idle_seconds);
+	/* A timer: an event made active by hand would run before others are polled. */
+	if (t->unfair)
+		event_add(&t->again, &at_once);
+}
+
+/*
+ * A reset shows in reading, but not while nothing is read.  libevent 2.1.12 reports it as
+ * readable and writable, and not as closed.
+ */
+static void tunnel_check(struct tunnel *t, struct side *side)
+{
+	struct flow *from = side == &t->client ? &t->up : &t->down;
+	struct flow *to = side == &t->client ? &t->down : &t->up;
+	int error = 0;
+	socklen_t len = sizeof(error);
+
+	if (!flow_holds(from) && !from->ended)
+		return;
+	if (getsockopt(side->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0 || error == 0)
+		return;
+	tunnel_fail(t, side, error);
+	flow_drop(to, t->pipes);
+	to->closed = true;
+}
+
+static void tunnel_on_event(evutil_socket_t fd, short what, void *arg)
+{
+	struct side *side = arg;
+	struct tunnel *t = side->tunnel;
+
+	(void)fd;
+	side->readable |= (what & (EV_READ | EV_CLOSED)) != 0;
+	side->writable |= (what & EV_WRITE) != 0;
+	t->up.fresh = t->down.fresh = true;
+	if ((what & (EV_READ | EV_WRITE)) == (EV_READ | EV_WRITE))
+		tunnel_check(t, side);
+	tunnel_run(t, side);
+}
+
+static void tunnel_on_again(evutil_socket_t fd, short what, void *arg)
+{
+	struct tunnel *t = arg;
+
+	(void)fd;
+	(void)what;
+	t->up.fresh = t->down.fresh = false;
+	tunnel_run(t, &t->server);
+}
+
+static void tunnel_on_idle(void *arg)
+{
+	struct tunnel *t = arg;
+
+	t->end = TUNNEL_IDLE;
+	t->error = 0;
+	tunnel_finish(t);
+}
+
+/* ---- life ---------------------------------------------------------------------------------- */
+
+static int tunnel_watch(struct tunnel *t, struct event_base *base, struct side *side, int fd)
+{
+	side->fd = fd;
+	side->tunnel = t;
+	event_assign(&side->event, base, fd, EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST,
+	    tunnel_on_event, side);
+	return event_add(&side->event, NULL);
+}
+
+static int flow_prefix(struct flow *f, struct evbuffer *prefix)
+{
+	if (!prefix || evbuffer_get_length(prefix) == 0)
+		return 0;
+	f->copied = evbuffer_new();
+	return f->copied ? 0 : -1;
+}
+
+struct tunnel *tunnel_start(struct event_base *base, struct pipe_pool *pipes,
+    const struct tunnel_sides *sides, struct timeval idle, tunnel_done_fn *done, void *arg)
+{
+	struct tunnel *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return NULL;
+	t->pipes = pipes;
+	t->copy = sides->copy;
+	t->idle_seconds = (int)idle.tv_sec + (idle.tv_usec > 0);
+	t->end = TUNNEL_FINISHED;
+	t->done = done;
+	t->arg = arg;
+	t->up = (struct flow){.from = &t->client, .to = &t->server, .pipe = {-1, -1, 0, 0}};
+	t->down = (struct flow){.from = &t->server, .to = &t->client, .pipe = {-1, -1, 0, 0}};
+	evtimer_assign(&t->again, base, tunnel_on_again, t);
+	deadline_init(&t->idle, base, tunnel_on_idle, t);
+	/* Even a socket that waits for nothing has the edge of being writable: all starts there. */
+	if (tunnel_watch(t, base, &t->client, sides->client_fd) != 0 ||
+	    tunnel_watch(t, base, &t->server, sides->server_fd) != 0 ||
+	    flow_prefix(&t->up, sides->client_prefix) != 0 ||
+	    flow_prefix(&t->down, sides->server_prefix) != 0) {
+		tunnel_free(t);
+		return NULL;
+	}
+	if (t->up.copied)
+		evbuffer_add_buffer(t->up.copied, sides->client_prefix);
+	if (t->down.copied)
+		evbuffer_add_buffer(t->down.copied, sides->server_prefix);
+	deadline_set(&t->idle, t->idle_seconds);
+	return t;
+}
+
+void tunnel_counts(const struct tunnel *t, uint64_t *ret_up, uint64_t *ret_down)
+{
+	*ret_up = t->up.sent;
+	*ret_down = t->down.sent;
+}
+
+void tunnel_cancel(struct tunnel *t)
+{
+	tunnel_free(t);
+}

@@ -1,0 +1,354 @@
+#include "net/wire.h"
+
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/event.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+enum {
+	SMALL_READ = 16 * 1024,     /* read to the stack and copied: idle buffers stay small */
+	BULK_READ = 64 * 1024 - 64, /* with libevent's chain header a chain of 64 KiB */
+	WRITE_VECS = 64,
+	WRITE_TURN = 1024 * 1024, /* sent in one go before others get their turn */
+	WATCH_SECONDS = 1
+};
+
+/* ---- reading ------------------------------------------------------------------------------- */
+
+static ssize_t wire_read_small(struct wire *w, struct evbuffer *into, size_t want)
+{
+	char bytes[SMALL_READ];
+	ssize_t n = recv(w->fd, bytes, want, 0);
+
+	if (n > 0 && evbuffer_add(into, bytes, (size_t)n) != 0) {
+		errno = ENOMEM;
+		return -1;
+	}
+	return n;
+}
+
+/* The kernel's only copy ends in the buffer's own chain. */
+static ssize_t wire_read_bulk(struct wire *w, struct evbuffer *into, size_t want)
+{
+	struct evbuffer_iovec vecs[2];
+	int count = evbuffer_reserve_space(into, (ev_ssize_t)want, vecs, 2);
+	size_t room = want;
+
+	if (count <= 0) {
+		errno = ENOMEM;
+		return -1;
+	}
+	for (int i = 0; i < count; i++) {
+		if (vecs[i].iov_len > room)
+			vecs[i].iov_len = room;
+		room -= vecs[i].iov_len;
+	}
+	ssize_t n = readv(w->fd, vecs, count);
+
+	if (n <= 0)
+		return n;
+	room = (size_t)n;
+	for (int i = 0; i < count; i++) {
+		if (vecs[i].iov_len > room)
+			vecs[i].iov_len = room;
+		room -= vecs[i].iov_len;
+	}
+	if (evbuffer_commit_space(into, vecs, count) != 0) {
+		errno = ENOMEM;
+		return -1;
+	}
+	return n;
+}
+
+/* One system call; *ret_full tells that it got all it asked for, so there may be more. */
+static ssize_t wire_read_once(struct wire *w, struct evbuffer *into, size_t max, bool *ret_full)
+{
+	bool bulk = w->bulk && max > SMALL_READ;
+	size_t most = bulk ? BULK_READ : SMALL_READ, want = max < most ? max : most;
+	ssize_t n;
+
+	do
+		n = bulk ? wire_read_bulk(w, into, want) : wire_read_small(w, into, want);
+	while (n < 0 && errno == EINTR);
+	*ret_full = n > 0 && (size_t)n == want;
+	w->bulk = n >= SMALL_READ;
+	return n;
+}
+
+/* Nothing more will come.  The event goes: it would fire for ever. */
+static ssize_t wire_read_end(struct wire *w, int error)
+{
+	w->ended = true;
+	w->reading = w->watching = false;
+	event_del(&w->read_event);
+	event_del(&w->watch_timer);
+	/* A write that met the reset has taken the error away from the reader. */
+	if (!error && w->break_error != EPIPE)
+		error = w->break_error;
+	w->read_error = error;
+	errno = error;
+	return error ? -1 : 0;
+}
+
+ssize_t wire_read(struct wire *w, struct evbuffer *into, size_t max)
+{
+	size_t total = 0;
+	bool full = max > 0;
+	ssize_t n = -1;
+
+	if (w->read_error)
+		return wire_read_end(w, w->read_error);
+	errno = EAGAIN;
+	while (full && total < max) {
+		n = wire_read_once(w, into, max - total, &full);
+		if (n > 0)
+			total += (size_t)n;
+	}
+	if (n < 0 && errno != EAGAIN)
+		w->read_error = errno;
+	if (total > 0)
+		return (ssize_t)total;
+	if (n < 0 && !w->read_error)
+		return -1;
+	return wire_read_end(w, w->read_error);
+}
+
+static bool wire_gone(const struct wire *w)
+{
+	struct pollfd p = {.fd = w->fd, .events = w->ended ? 0 : POLLRDHUP};
+
+	/* poll(2) does not take the error away, as SO_ERROR or a read would. */
+	return poll(&p, 1, 0) > 0 && (p.revents & (POLLERR | POLLHUP | POLLRDHUP));
+}
+
+/*
+ * A close is watched for with the ordinary read event, left on: it stays silent as long as
+ * the peer does.  When unread bytes make it fire, a timer takes over.  EV_CLOSED would not do:
+ * libevent 2.1.12 reports EPOLLERR as reading and writing only, so a reset would make epoll
+ * return at once, for ever, without an event to run.
+ */
+static void wire_watch(struct wire *w)
+{
+	static const struct timeval pause = {.tv_sec = WATCH_SECONDS};
+
+	if (!wire_gone(w)) {
+		event_del(&w->read_event);
+		evtimer_add(&w->watch_timer, &pause);
+		return;
+	}
+	w->watching = false;
+	event_del(&w->read_event);
+	if (w->handler->on_hangup)
+		w->handler->on_hangup(w->arg);
+}
+
+static void wire_on_read(evutil_socket_t fd, short what, void *arg)
+{
+	struct wire *w = arg;
+
+	(void)fd;
+	(void)what;
+	if (w->reading)
+		w->handler->on_readable(w->arg);
+	else
+		wire_watch(w);
+}
+
+/* ---- writing ------------------------------------------------------------------------------- */
+
+static void wire_drop_out(struct wire *w)
+{
+	if (w->out)
+		evbuffer_free(w->out);
+	w->out = NULL;
+}
+
+/* The write event, which has no more use, is made active by hand to report from the loop. */
+static void wire_break(struct wire *w, int error)
+{
+	if (w->broken)
+		return;
+	w->broken = true;
+	w->break_error = error;
+	wire_drop_out(w);
+	event_del(&w->write_event);
+	event_active(&w->write_event, EV_TIMEOUT, 1);
+}
+
+/* One system call.  Returns 0 when more could be sent at once, else an errno. */
+static int wire_write_once(struct wire *w, size_t *sent)
+{
+	struct evbuffer_iovec vecs[WRITE_VECS];
+	int count = evbuffer_peek(w->out, WRITE_TURN, NULL, vecs, WRITE_VECS);
+	struct msghdr msg = {
+	    .msg_iov = vecs, .msg_iovlen = (size_t)(count < WRITE_VECS ? count : WRITE_VECS)};
+	size_t asked = 0;
+	ssize_t n;
+
+	for (size_t i = 0; i < msg.msg_iovlen; i++)
+		asked += vecs[i].iov_len;
+	do
+		n = sendmsg(w->fd, &msg, MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return errno;
+	evbuffer_drain(w->out, (size_t)n);
+	*sent += (size_t)n;
+	return (size_t)n < asked ? EAGAIN : 0;
+}
+
+/* Send for one turn.  Returns whether anything was sent; the rest is left to the loop. */
+static bool wire_send(struct wire *w)
+{
+	size_t sent = 0;
+	int error = 0;
+
+	while (!error && sent < WRITE_TURN && evbuffer_get_length(w->out) > 0)
+		error = wire_write_once(w, &sent);
+	if (error && error != EAGAIN) {
+		wire_break(w, error);
+		return sent > 0;
+	}
+	if (evbuffer_get_length(w->out) == 0) {
+		wire_drop_out(w);
+		event_del(&w->write_event);
+	} else if (event_add(&w->write_event, NULL) != 0) {
+		wire_break(w, ENOMEM);
+	}
+	return sent > 0;
+}
+
+static void wire_on_write(evutil_socket_t fd, short what, void *arg)
+{
+	struct wire *w = arg;
+
+	(void)fd;
+	(void)what;
+	if (w->broken)
+		w->handler->on_broken(w->break_error, w->arg);
+	else if (w->out && wire_send(w) && !w->broken)
+		w->handler->on_written(w->arg);
+}
+
+static int wire_need_out(struct wire *w)
+{
+	if (!w->out)
+		w->out = evbuffer_new();
+	return w->out ? 0 : -1;
+}
+
+int wire_write(struct wire *w, const void *bytes, size_t len)
+{
+	if (w->broken || len == 0)
+		return 0;
+	if (wire_need_out(w) != 0)
+		return -1;
+	return evbuffer_add(w->out, bytes, len) == 0 ? 0 : -1;
+}
+
+int wire_write_buffer(struct wire *w, struct evbuffer *from)
+{
+	if (w->broken)
+		return evbuffer_drain(from, evbuffer_get_length(from));
+	if (evbuffer_get_length(from) == 0)
+		return 0;
+	if (wire_need_out(w) != 0)
+		return -1;
+	return evbuffer_add_buffer(w->out, from) == 0 ? 0 : -1;
+}
+
+int wire_write_from(struct wire *w, struct evbuffer *from, size_t len)
+{
+	if (len == evbuffer_get_length(from))
+		return wire_write_buffer(w, from);
+	if (w->broken)
+		return evbuffer_drain(from, len);
+	if (len == 0)
+		return 0;
+	if (wire_need_out(w) != 0)
+		return -1;
+	return evbuffer_remove_buffer(from, w->out, len) == (int)len ? 0 : -1;
+}
+
+void wire_flush(struct wire *w)
+{
+	/* While the event is waiting the socket is full: trying again would be for nothing. */
+	if (w->out && !event_pending(&w->write_event, EV_WRITE, NULL))
+		wire_send(w);
+}
+
+int wire_take_pending(struct wire *w, struct evbuffer *into)
+{
+	return w->out ? evbuffer_add_buffer(into, w->out) : 0;
+}
+
+size_t wire_pending(const struct wire *w)
+{
+	return w->out ? evbuffer_get_length(w->out) : 0;
+}
+
+/* ---- life ---------------------------------------------------------------------------------- */
+
+void wire_init(
+    struct wire *w, struct event_base *base, int fd, const struct wire_handler *handler, void *arg)
+{
+	*w = (struct wire){.fd = fd, .base = base, .handler = handler, .arg = arg};
+	event_assign(&w->read_event, base, fd, EV_READ | EV_PERSIST, wire_on_read, w);
+	event_assign(&w->write_event, base, fd, EV_WRITE | EV_PERSIST, wire_on_write, w);
+	event_assign(&w->watch_timer, base, -1, 0, wire_on_read, w);
+}
+
+void wire_done(struct wire *w)
+{
+	if (!w->base)
+		return;
+	event_del(&w->read_event);
+	event_del(&w->write_event);
+	event_del(&w->watch_timer);
+	wire_drop_out(w);
+	w->base = NULL;
+	w->reading = w->watching = false;
+	w->broken = true;
+}
+
+static void wire_poll_reads(struct wire *w)
+{
+	event_del(&w->watch_timer);
+	if (!event_pending(&w->read_event, EV_READ, NULL) && event_add(&w->read_event, NULL) != 0)
+		wire_break(w, ENOMEM);
+}
+
+void wire_read_on(struct wire *w)
+{
+	if (w->reading || !w->base)
+		return;
+	w->reading = true;
+	w->watching = false;
+	wire_poll_reads(w);
+}
+
+void wire_read_off(struct wire *w, bool watch)
+{
+	if (!w->base || (!w->reading && w->watching == watch))
+		return;
+	w->reading = false;
+	w->watching = watch;
+	if (watch) {
+		wire_poll_reads(w);
+		return;
+	}
+	event_del(&w->read_event);
+	event_del(&w->watch_timer);
+}
+
+void wire_reset(int fd)
+{
+	struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+	struct linger now = {.l_onoff = 1, .l_linger = 0};
+
+	/* Should the kernel refuse the first, closing will do it. */
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	connect(fd, &nobody, sizeof(nobody));
+}

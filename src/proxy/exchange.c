@@ -1,0 +1,701 @@
+#include "proxy/exchange.h"
+
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/event.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/metrics.h"
+#include "base/text.h"
+#include "http/headers.h"
+#include "net/connector.h"
+#include "net/deadline.h"
+#include "net/resolver.h"
+#include "net/tunnel.h"
+#include "net/wire.h"
+#include "policy/acl.h"
+#include "proxy/accesslog.h"
+#include "proxy/config.h"
+#include "proxy/forward.h"
+#include "proxy/intake.h"
+#include "proxy/upstream.h"
+
+/* What a step says: go on, wait for a callback, it failed (x->fail), or x->text is the answer. */
+enum outcome { NEXT, WAIT, FAILED, ANSWERED };
+
+struct exchange {
+	const struct exchange_services *services;
+	struct config *config;
+	struct intake *intake;
+	const struct head *head; /* NULL: the request could not be read */
+	struct target target;
+	bool has_target;
+	size_t step;
+	int max_forwards;
+	struct addr addrs[RESOLVER_ADDRS_MAX];
+	size_t addr_count;
+	struct addr destination; /* family 0 until connected */
+
+	/* Under way; at most one of them is not NULL. */
+	struct resolver_query *query;
+	struct upstream_connect *connecting;
+	struct connector *connector;
+	struct forward *forward;
+	struct tunnel *tunnel;
+
+	struct upstream *up; /* connected, or switched and in a tunnel */
+	int server_fd;       /* of a CONNECT; -1: none */
+	bool reused, retried;
+
+	struct text text; /* the proxy's own answer */
+	size_t tunnel_head;
+	bool answering;
+	struct deadline deadline; /* of the answer's writing */
+
+	/* For the end. */
+	enum fail fail;
+	const char *why;
+	int status;
+	uint64_t up_bytes, down_bytes;
+	bool request_done, keep, answered;
+	enum intake_end end;
+	struct timespec began;
+	time_t began_at;
+};
+
+static void exchange_run(struct exchange *x);
+
+/* ---- the end ---------------------------------------------------------------------------- */
+
+static uint64_t exchange_elapsed_ms(const struct exchange *x)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)((now.tv_sec - x->began.tv_sec) * 1000 +
+			  (now.tv_nsec - x->began.tv_nsec) / 1000000);
+}
+
+static struct slice exchange_field(const struct exchange *x, enum field_id id)
+{
+	const struct field *field = x->head ? head_find(x->head, id, 0) : NULL;
+
+	return field ? field->value : (struct slice){NULL, 0};
+}
+
+static void exchange_log(const struct exchange *x)
+{
+	struct accesslog_entry entry = {.client = *intake_client(x->intake),
+	    .began = x->began_at,
+	    .status = x->status,
+	    .down = x->down_bytes,
+	    .up = x->up_bytes,
+	    .referer = exchange_field(x, FIELD_REFERER),
+	    .agent = exchange_field(x, FIELD_USER_AGENT),
+	    .duration_ms = exchange_elapsed_ms(x),
+	    .destination = x->destination,
+	    .end = x->fail == FAIL_NONE ? "ok" : reply_token(x->fail)};
+
+	if (x->head) {
+		entry.method = x->head->method;
+		entry.target = x->head->target;
+		entry.minor = x->head->minor;
+	}
+	accesslog_write(x->services->accesslog, &entry);
+}
+
+static void exchange_close(struct exchange *x)
+{
+	struct metrics *metrics = x->services->metrics;
+
+	exchange_log(x);
+	metrics_sub(metrics, METRIC_EXCHANGES, 1);
+	metrics_add(metrics, METRIC_BYTES_UP_TOTAL, x->up_bytes);
+	metrics_add(metrics, METRIC_BYTES_DOWN_TOTAL, x->down_bytes);
+	if (x->fail != FAIL_NONE)
+		metrics_add(metrics, METRIC_FAILURES_TOTAL, 1);
+	if (x->up)
+		upstream_discard(x->up);
+	if (x->server_fd >= 0)
+		close(x->server_fd);
+	deadline_done(&x->deadline);
+	text_done(&x->text);
+	config_unref(x->config);
+	intake_finish(x->intake, x->end);
+	free(x);
+}
+
+/* The answer, ours or the origin's, has been written: on with the connection, or not. */
+static void exchange_conclude(struct exchange *x)
+{
+	bool unread = !x->request_done || evbuffer_get_length(intake_input(x->intake)) > 0;
+
+	if (x->keep)
+		x->end = INTAKE_KEEP;
+	else
+		x->end = unread ? INTAKE_LINGER : INTAKE_CLOSE;
+	exchange_close(x);
+}
+
+/* The tunnel is over: the head that it carried first is none of its bytes. */
+static void exchange_count_tunnel(struct exchange *x)
+{
+	metrics_sub(x->services->metrics, METRIC_TUNNELS, 1);
+	x->down_bytes = x->down_bytes > x->tunnel_head ? x->down_bytes - x->tunnel_head : 0;
+}
+
+static void exchange_cancel(struct exchange *x)
+{
+	if (x->query)
+		resolver_cancel(x->query);
+	if (x->connecting)
+		upstream_connect_cancel(x->connecting);
+	if (x->connector)
+		connector_cancel(x->connector);
+	if (x->tunnel) {
+		tunnel_counts(x->tunnel, &x->up_bytes, &x->down_bytes);
+		tunnel_cancel(x->tunnel);
+		exchange_count_tunnel(x);
+	}
+	x->query = NULL;
+	x->connecting = NULL;
+	x->connector = NULL;
+	x->tunnel = NULL;
+}
+
+/* ---- the proxy's own answers ------------------------------------------------------------ */
+
+static void exchange_on_input(void *arg)
+{
+	(void)arg; /* what is behind the head waits for its turn */
+}
+
+static void exchange_on_gone(enum fail why, void *arg)
+{
+	struct exchange *x = arg;
+
+	exchange_cancel(x);
+	if (!x->answering)
+		x->fail = why;
+	x->end = INTAKE_CLOSE;
+	exchange_close(x);
+}
+
+static void exchange_on_written(void *arg)
+{
+	struct exchange *x = arg;
+
+	if (x->answering && wire_pending(intake_wire(x->intake)) == 0)
+		exchange_conclude(x);
+}
+
+static const struct intake_user exchange_client = {
+    .on_input = exchange_on_input,
+    .on_written = exchange_on_written,
+    .on_gone = exchange_on_gone,
+};
+
+static void exchange_on_deadline(void *arg)
+{
+	exchange_on_gone(FAIL_CLIENT_TIMEOUT, arg);
+}
+
+static struct reply exchange_reply(const struct exchange *x)
+{
+	struct reply reply = {
+	    .fail = x->fail, .why = x->why, .name = x->config->name, .minor = 1, .close = !x->keep};
+
+	if (x->head) {
+		reply.minor = x->head->minor;
+		reply.html = reply_accepts_html(exchange_field(x, FIELD_ACCEPT));
+		reply.head_only = slice_is(x->head->method, "HEAD");
+	}
+	if (x->has_target)
+		reply.host = (struct slice){x->target.host, x->target.host_len};
+	return reply;
+}
+
+/* Send x->text and end. */
+static void exchange_answer(struct exchange *x)
+{
+	struct wire *client = intake_wire(x->intake);
+	const char *body = x->text.ptr ? strstr(x->text.ptr, "\r\n\r\n") : NULL;
+
+	x->answering = true;
+	if (x->text.failed || !body || wire_write(client, x->text.ptr, x->text.len) != 0) {
+		x->keep = false;
+		exchange_conclude(x);
+		return;
+	}
+	x->down_bytes = x->text.len - (size_t)(body + 4 - x->text.ptr);
+	wire_flush(client);
+	if (wire_pending(client) == 0) {
+		exchange_conclude(x);
+		return;
+	}
+	deadline_set(&x->deadline, x->config->timeouts.body);
+}
+
+/* Through this door every failure leaves. */
+static void exchange_fail(struct exchange *x)
+{
+	struct reply reply;
+
+	if (x->answered || reply_status(x->fail) == 0) {
+		x->keep = false;
+		if (x->end == INTAKE_RESET)
+			exchange_close(x);
+		else
+			exchange_conclude(x);
+		return;
+	}
+	x->keep = x->head && x->request_done && headers_keep_alive(x->head) &&
+		  !intake_draining(x->intake);
+	x->status = reply_status(x->fail);
+	text_clear(&x->text);
+	reply = exchange_reply(x);
+	reply_write(&x->text, &reply);
+	exchange_answer(x);
+}
+
+static enum outcome failed(struct exchange *x, enum fail fail, const char *why)
+{
+	x->fail = fail;
+	x->why = why;
+	return FAILED;
+}
+
+/* ---- admit ------------------------------------------------------------------------------ */
+
+static enum outcome exchange_admit(struct exchange *x)
+{
+	if (acl_allows_client(x->config->acl, intake_client(x->intake)))
+		return NEXT;
+	metrics_add(x->services->metrics, METRIC_ACL_DENIED_TOTAL, 1);
+	return failed(x, FAIL_CLIENT_DENIED, NULL);
+}
+
+/* ---- judge ------------------------------------------------------------------------------ */
+
+/* A 200 with this body. */
+static enum outcome answered(struct exchange *x, const char *type, struct slice body)
+{
+	struct reply reply = exchange_reply(x);
+
+	x->status = 200;
+	reply_write_body(&x->text, &reply, type, body);
+	return ANSWERED;
+}
+
+/* Origin-form: the proxy itself is asked. */
+static enum outcome exchange_about(struct exchange *x)
+{
+	struct slice method = x->head->method;
+	struct reply reply;
+
+	if (!slice_is(x->target.path, "/"))
+		return failed(x, FAIL_NOT_FOUND, NULL);
+	if (!slice_is(method, "GET") && !slice_is(method, "HEAD"))
+		return failed(x, FAIL_METHOD, NULL);
+	x->status = 200;
+	reply = exchange_reply(x);
+	if (x->head->host.len > 0)
+		reply.host = x->head->host;
+	reply_write_about(&x->text, &reply);
+	return ANSWERED;
+}
+
+/* Max-Forwards has run out: we are the final recipient (RFC 9110 7.6.2). */
+static enum outcome exchange_echo(struct exchange *x)
+{
+	struct text body = {0};
+	enum outcome outcome;
+
+	if (slice_is(x->head->method, "OPTIONS"))
+		return answered(x, NULL, SLICE(""));
+	headers_write_trace(&body, x->head);
+	if (body.failed)
+		outcome = failed(x, FAIL_NO_MEMORY, NULL);
+	else
+		outcome = answered(x, "message/http", (struct slice){body.ptr, body.len});
+	text_done(&body);
+	return outcome;
+}
+
+static enum outcome exchange_judge(struct exchange *x)
+{
+	const char *why = NULL;
+	enum fail fail = target_parse(x->head->method, x->head->target, &x->target, &why);
+
+	if (fail != FAIL_NONE)
+		return failed(x, fail, why);
+	x->has_target = true;
+	if (x->target.form == TARGET_ORIGIN)
+		return exchange_about(x);
+	fail = headers_check_loop(x->head, x->config->name);
+	if (fail == FAIL_NONE)
+		fail = headers_max_forwards(x->head, &x->max_forwards, &why);
+	if (fail != FAIL_NONE)
+		return failed(x, fail, why);
+	if (x->target.form == TARGET_ASTERISK || x->max_forwards == 0)
+		return exchange_echo(x);
+	if (x->max_forwards > 0)
+		x->max_forwards--;
+	if (x->target.form == TARGET_AUTHORITY &&
+	    !acl_allows_connect_port(x->config->acl, x->target.port)) {
+		metrics_add(x->services->metrics, METRIC_ACL_DENIED_TOTAL, 1);
+		return failed(x, FAIL_PORT_DENIED, NULL);
+	}
+	return NEXT;
+}
+
+/* ---- resolve ---------------------------------------------------------------------------- */
+
+static enum outcome exchange_resolved(struct exchange *x, const struct resolver_answer *answer)
+{
+	static const enum fail fails[] = {
+	    [RESOLVER_NOT_FOUND] = FAIL_DNS_NOT_FOUND,
+	    [RESOLVER_FAILED] = FAIL_DNS_ERROR,
+	    [RESOLVER_TIMEOUT] = FAIL_DNS_TIMEOUT,
+	    [RESOLVER_BAD_NAME] = FAIL_DNS_NOT_FOUND,
+	    [RESOLVER_NO_MEMORY] = FAIL_NO_MEMORY,
+	};
+
+	if (answer->status != RESOLVER_OK)
+		return failed(x, fails[answer->status], NULL);
+	x->addr_count = answer->count;
+	memcpy(x->addrs, answer->addrs, answer->count * sizeof(x->addrs[0]));
+	return NEXT;
+}
+
+static void exchange_advance(struct exchange *x, enum outcome outcome)
+{
+	x->step++;
+	if (outcome == NEXT)
+		exchange_run(x);
+	else
+		exchange_fail(x);
+}
+
+static void exchange_on_resolved(const struct resolver_answer *answer, void *arg)
+{
+	struct exchange *x = arg;
+
+	x->query = NULL;
+	exchange_advance(x, exchange_resolved(x, answer));
+}
+
+static enum outcome exchange_resolve(struct exchange *x)
+{
+	struct slice name = {x->target.host, x->target.host_len};
+	struct resolver_answer answer;
+
+	if (resolver_peek(x->services->resolver, name, &answer))
+		return exchange_resolved(x, &answer);
+	x->query = resolver_lookup(x->services->resolver, name, exchange_on_resolved, x);
+	return x->query ? WAIT : failed(x, FAIL_NO_MEMORY, NULL);
+}
+
+/* ---- vet -------------------------------------------------------------------------------- */
+
+static enum outcome exchange_vet(struct exchange *x)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < x->addr_count; i++) {
+		x->addrs[i].port = x->target.port;
+		if (acl_allows_address(x->config->acl, &x->addrs[i]))
+			x->addrs[kept++] = x->addrs[i];
+	}
+	x->addr_count = kept;
+	if (kept > 0)
+		return NEXT;
+	metrics_add(x->services->metrics, METRIC_ACL_DENIED_TOTAL, 1);
+	return failed(x, FAIL_ADDRESS_DENIED, NULL);
+}
+
+/* ---- connect ---------------------------------------------------------------------------- */
+
+static enum outcome exchange_unreachable(struct exchange *x, int error)
+{
+	switch (error) {
+	case ECONNREFUSED:
+		return failed(x, FAIL_REFUSED, NULL);
+	case ETIMEDOUT:
+		return failed(x, FAIL_CONNECT_TIMEOUT, NULL);
+	case ENOMEM:
+	case EMFILE:
+	case ENFILE:
+	case ENOBUFS:
+		return failed(x, FAIL_NO_MEMORY, NULL);
+	default:
+		return failed(x, FAIL_UNREACHABLE, NULL);
+	}
+}
+
+static void exchange_on_dialled(int fd, const struct addr *address, int error, void *arg)
+{
+	struct exchange *x = arg;
+
+	x->connector = NULL;
+	x->server_fd = fd;
+	if (fd >= 0)
+		x->destination = *address;
+	exchange_advance(x, fd >= 0 ? NEXT : exchange_unreachable(x, error));
+}
+
+static void exchange_on_connected(struct upstream *up, int error, void *arg)
+{
+	struct exchange *x = arg;
+
+	x->connecting = NULL;
+	x->up = up;
+	if (up)
+		x->destination = *upstream_address(up);
+	exchange_advance(x, up ? NEXT : exchange_unreachable(x, error));
+}
+
+/*
+ * Whether the request may be sent twice (RFC 9110 9.2.2).  Only such a request goes
+ * over a connection that the origin may be closing at this moment.
+ */
+static bool exchange_is_repeatable(const struct exchange *x)
+{
+	static const char *const idempotent[] = {"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE",
+	    "PROPFIND", "REPORT", "SEARCH", "QUERY"};
+
+	if (x->head->chunked || (x->head->has_length && x->head->content_length > 0))
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(idempotent); i++) {
+		if (slice_is(x->head->method, idempotent[i]))
+			return true;
+	}
+	return false;
+}
+
+static enum outcome exchange_connect(struct exchange *x)
+{
+	struct timeval total = {x->config->timeouts.connect, 0};
+
+	if (x->target.form == TARGET_AUTHORITY) {
+		x->connector = connector_start(
+		    x->services->base, x->addrs, x->addr_count, total, exchange_on_dialled, x);
+		return x->connector ? WAIT : failed(x, FAIL_NO_MEMORY, NULL);
+	}
+	if (!x->retried && exchange_is_repeatable(x))
+		x->up = upstream_reuse(x->services->upstreams, x->addrs, x->addr_count);
+	x->reused = x->up != NULL;
+	if (x->up) {
+		x->destination = *upstream_address(x->up);
+		return NEXT;
+	}
+	x->connecting = upstream_connect_start(
+	    x->services->upstreams, x->addrs, x->addr_count, exchange_on_connected, x);
+	return x->connecting ? WAIT : failed(x, FAIL_NO_MEMORY, NULL);
+}
+
+/* ---- relay: a tunnel -------------------------------------------------------------------- */
+
+static void exchange_on_tunnelled(const struct tunnel_result *result, void *arg)
+{
+	static const enum fail fails[] = {
+	    [TUNNEL_FINISHED] = FAIL_NONE,
+	    [TUNNEL_CLIENT_FAILED] = FAIL_CLIENT_GONE,
+	    [TUNNEL_SERVER_FAILED] = FAIL_TRUNCATED,
+	    [TUNNEL_IDLE] = FAIL_ORIGIN_TIMEOUT,
+	    [TUNNEL_NO_RESOURCES] = FAIL_NO_MEMORY,
+	};
+	struct exchange *x = arg;
+
+	x->tunnel = NULL;
+	x->fail = fails[result->end];
+	x->up_bytes = result->up;
+	x->down_bytes = result->down;
+	exchange_count_tunnel(x);
+	x->end = INTAKE_CLOSE;
+	/* A reset is passed on. */
+	if (result->end == TUNNEL_CLIENT_FAILED)
+		wire_reset(x->server_fd >= 0 ? x->server_fd : upstream_wire(x->up)->fd);
+	else if (result->end == TUNNEL_SERVER_FAILED)
+		x->end = INTAKE_RESET;
+	exchange_close(x);
+}
+
+/*
+ * Join both sockets.  What the client is to get first lies in `first`, which is
+ * consumed.
+ */
+static bool exchange_join(struct exchange *x, struct evbuffer *first)
+{
+	struct timeval idle = {x->config->timeouts.tunnel, 0};
+	struct tunnel_sides sides = {.client_fd = intake_detach(x->intake),
+	    .server_fd = x->server_fd,
+	    .client_prefix = intake_input(x->intake),
+	    .server_prefix = first};
+	struct evbuffer *behind;
+
+	x->tunnel_head = evbuffer_get_length(first);
+	if (x->up) {
+		sides.server_fd = upstream_detach(x->up, &behind);
+		if (evbuffer_add_buffer(first, behind) != 0)
+			return false;
+	}
+	x->tunnel = tunnel_start(
+	    x->services->base, x->services->pipes, &sides, idle, exchange_on_tunnelled, x);
+	return x->tunnel != NULL;
+}
+
+/* Ends in a tunnel or, for want of memory, at once. */
+static void exchange_tunnel(struct exchange *x, struct evbuffer *first)
+{
+	metrics_add(x->services->metrics, METRIC_TUNNELS, 1);
+	metrics_add(x->services->metrics, METRIC_TUNNELS_TOTAL, 1);
+	if (!first || !exchange_join(x, first)) {
+		metrics_sub(x->services->metrics, METRIC_TUNNELS, 1);
+		x->fail = FAIL_NO_MEMORY;
+		x->end = INTAKE_CLOSE;
+		exchange_close(x);
+	}
+	if (first)
+		evbuffer_free(first);
+}
+
+/* ---- relay: a request ------------------------------------------------------------------- */
+
+static void exchange_switch(struct exchange *x, struct upstream *up)
+{
+	struct evbuffer *first = evbuffer_new();
+
+	x->up = up;
+	if (first && wire_take_pending(intake_wire(x->intake), first) != 0) {
+		evbuffer_free(first);
+		first = NULL;
+	}
+	exchange_tunnel(x, first);
+}
+
+static void exchange_on_forwarded(const struct forward_result *result, void *arg)
+{
+	struct exchange *x = arg;
+
+	x->forward = NULL;
+	intake_set_user(x->intake, &exchange_client, x);
+	if (result->untouched && x->reused && !x->retried) {
+		metrics_add(x->services->metrics, METRIC_RETRIES_TOTAL, 1);
+		x->retried = true;
+		x->step--; /* connect once more, afresh */
+		exchange_run(x);
+		return;
+	}
+	x->fail = result->fail;
+	x->why = result->why;
+	x->status = result->status;
+	x->up_bytes = result->up;
+	x->down_bytes = result->down;
+	x->answered = result->answered;
+	x->request_done = result->request_done;
+	if (result->switched) {
+		exchange_switch(x, result->switched);
+		return;
+	}
+	if (x->fail != FAIL_NONE) {
+		x->end = result->reset ? INTAKE_RESET : INTAKE_CLOSE;
+		exchange_fail(x);
+		return;
+	}
+	x->keep = result->keep;
+	exchange_conclude(x);
+}
+
+static enum outcome exchange_relay(struct exchange *x)
+{
+	struct forward_request request = {.base = x->services->base,
+	    .config = x->config,
+	    .intake = x->intake,
+	    .head = x->head,
+	    .target = &x->target,
+	    .max_forwards = x->max_forwards};
+	struct upstream *up = x->up;
+	struct evbuffer *first;
+
+	if (x->target.form == TARGET_AUTHORITY) {
+		x->status = 200;
+		first = evbuffer_new();
+		if (first && evbuffer_add_printf(first,
+				 "HTTP/1.1 200 Connection established\r\nVia: 1.1 %s\r\n\r\n",
+				 x->config->name) < 0) {
+			evbuffer_free(first);
+			first = NULL;
+		}
+		exchange_tunnel(x, first);
+		return WAIT;
+	}
+	x->up = NULL;
+	x->forward = forward_start(&request, up, exchange_on_forwarded, x);
+	return x->forward ? WAIT : failed(x, FAIL_NO_MEMORY, NULL);
+}
+
+/* ---- the beginning ---------------------------------------------------------------------- */
+
+/* The life of a request, top to bottom. */
+static const struct {
+	const char *name;
+	enum outcome (*run)(struct exchange *x);
+} steps[] = {
+    {"admit", exchange_admit},     /* who may use the proxy */
+    {"judge", exchange_judge},     /* target, method, rules by name */
+    {"resolve", exchange_resolve}, /* name to addresses */
+    {"vet", exchange_vet},         /* rules again, by address */
+    {"connect", exchange_connect}, /* from the pool, or fresh */
+    {"relay", exchange_relay},     /* bytes, until both ends are done */
+};
+
+static void exchange_run(struct exchange *x)
+{
+	enum outcome outcome = NEXT;
+
+	while (outcome == NEXT) {
+		outcome = steps[x->step].run(x);
+		if (outcome == NEXT)
+			x->step++;
+	}
+	if (outcome == FAILED)
+		exchange_fail(x);
+	else if (outcome == ANSWERED)
+		exchange_answer(x);
+}
+
+void exchange_start(const struct intake_request *request, const struct exchange_services *services)
+{
+	struct exchange *x = calloc(1, sizeof(*x));
+
+	if (!x) {
+		intake_finish(request->intake, INTAKE_CLOSE);
+		return;
+	}
+	x->services = services;
+	x->config = config_ref(services->config);
+	x->intake = request->intake;
+	x->head = request->head;
+	x->max_forwards = -1;
+	x->server_fd = -1;
+	clock_gettime(CLOCK_MONOTONIC, &x->began);
+	x->began_at = time(NULL);
+	deadline_init(&x->deadline, services->base, exchange_on_deadline, x);
+	metrics_add(services->metrics, METRIC_EXCHANGES, 1);
+	metrics_add(services->metrics, METRIC_EXCHANGES_TOTAL, 1);
+	intake_set_user(x->intake, &exchange_client, x);
+	if (!x->head) {
+		x->fail = request->fail;
+		x->why = request->why;
+		exchange_fail(x);
+		return;
+	}
+	/* Without a body the whole request is read already. */
+	x->request_done = !x->head->chunked && (!x->head->has_length || x->head->content_length == 0);
+	x->keep = x->request_done && headers_keep_alive(x->head) && !intake_draining(x->intake);
+	exchange_run(x);
+}

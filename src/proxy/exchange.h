@@ -1,0 +1,30 @@
+/*
+ * exchange -- one request from its head to its log line: the steps in order.
+ */
+#ifndef PROXY_EXCHANGE_H
+#define PROXY_EXCHANGE_H
+
+struct accesslog;
+struct config;
+struct event_base;
+struct intake_request;
+struct metrics;
+struct pipe_pool;
+struct resolver;
+struct upstream_pool;
+
+/* What a worker lends to its exchanges. */
+struct exchange_services {
+	struct event_base *base;
+	struct config *config; /* the newest; an exchange counts the one it begins with */
+	struct resolver *resolver;
+	struct upstream_pool *upstreams;
+	struct pipe_pool *pipes;
+	struct accesslog *accesslog;
+	struct metrics *metrics;
+};
+
+/* Borrows the services.  It ends by itself. */
+void exchange_start(const struct intake_request *request, const struct exchange_services *services);
+
+#endif

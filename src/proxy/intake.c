@@ -1,0 +1,621 @@
+#include "proxy/intake.h"
+
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/event.h>
+#include <event2/http.h>
+#include <event2/http_struct.h>
+#include <event2/listener.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include "base/log.h"
+#include "base/metrics.h"
+#include "http/head.h"
+#include "net/addr.h"
+#include "net/deadline.h"
+#include "net/wire.h"
+#include "proxy/config.h"
+
+/* All that evhttp ever gets to parse of a request. */
+#define INTAKE_STAND_IN "GET / HTTP/1.1\r\n\r\n"
+
+/* One read; and what a client may send ahead of its turn before we stop reading. */
+#define INTAKE_READ_MAX (64 * 1024)
+#define INTAKE_AHEAD_MAX (64 * 1024)
+
+/* How long accepting pauses when descriptors have run out. */
+#define INTAKE_ACCEPT_PAUSE_MS 100
+
+enum intake_state {
+	INTAKE_NEW,     /* accepted by evhttp, not yet ours */
+	INTAKE_IDLE,    /* no byte of the next request */
+	INTAKE_HEAD,    /* some bytes */
+	INTAKE_BUSY,    /* a user has it */
+	INTAKE_GIVEN,   /* detached: a user polls the descriptor */
+	INTAKE_FLUSH,   /* finished, the rest of the answer is being written */
+	INTAKE_DISCARD, /* lingering: read and dropped */
+	INTAKE_CLOSED   /* to be freed on the next turn */
+};
+
+struct intake {
+	LIST_ENTRY(intake) all;
+	struct intake_server *server;
+	struct evhttp_connection *evcon; /* owns the bufferevent, the descriptor and req */
+	struct bufferevent *bev;         /* one reference is ours */
+	struct evhttp_request *req;      /* while BUSY or GIVEN, if evhttp has seen it */
+	bufferevent_data_cb evhttp_read; /* evhttp's own read callback */
+	struct wire wire;
+	struct evbuffer *input;
+	struct deadline deadline;
+	struct event turn; /* what must not happen on the stack that it was found out on */
+	enum intake_state state;
+	bool resetting;
+	struct addr client;
+	struct head_scan scan;
+	char *head_text; /* of the request under way */
+	struct head head;
+	const struct intake_user *user;
+	void *user_arg;
+};
+
+struct intake_server {
+	struct event_base *base;
+	struct evhttp *http;
+	const struct config *config;
+	struct metrics *metrics;
+	intake_request_fn *on_request;
+	void *arg;
+	intake_empty_fn *on_empty; /* while draining */
+	void *empty_arg;
+	struct intake *feeding; /* whose stand-in evhttp is reading */
+	struct event accept_again;
+	struct evhttp_bound_socket *bounds[CONFIG_LISTEN_MAX];
+	size_t bound_count;
+	bool draining;
+	LIST_HEAD(, intake) intakes;
+	size_t count;
+};
+
+static void intake_read_head(struct intake *in);
+
+/* ---- closing ---------------------------------------------------------------------------- */
+
+static void intake_free(struct intake *in)
+{
+	struct intake_server *server = in->server;
+
+	LIST_REMOVE(in, all);
+	server->count--;
+	metrics_sub(server->metrics, METRIC_CLIENTS, 1);
+	event_del(&in->turn);
+	deadline_done(&in->deadline);
+	if (in->state != INTAKE_NEW)
+		wire_done(&in->wire);
+	if (in->evcon) {
+		if (in->resetting)
+			wire_reset(in->wire.fd);
+		evhttp_connection_free(in->evcon);
+	}
+	bufferevent_decref(in->bev);
+	evbuffer_free(in->input);
+	head_done(&in->head);
+	free(in->head_text);
+	free(in);
+	if (server->count == 0 && server->on_empty)
+		server->on_empty(server->empty_arg);
+}
+
+/* Free it on the next turn of the loop: callers up the stack may still look at it. */
+static void intake_close(struct intake *in)
+{
+	in->state = INTAKE_CLOSED;
+	wire_done(&in->wire);
+	deadline_stop(&in->deadline);
+	event_active(&in->turn, 0, 0);
+}
+
+static void intake_linger(struct intake *in)
+{
+	in->state = INTAKE_DISCARD;
+	shutdown(in->wire.fd, SHUT_WR);
+	evbuffer_drain(in->input, evbuffer_get_length(in->input));
+	deadline_set(&in->deadline, in->server->config->timeouts.linger);
+	wire_read_on(&in->wire);
+}
+
+/* The client is gone, or has to go, in whatever state this is. */
+static void intake_lose(struct intake *in, enum fail why)
+{
+	const struct intake_user *user = in->user;
+
+	if (in->state == INTAKE_BUSY && user)
+		user->on_gone(why, in->user_arg);
+	else if (in->state != INTAKE_CLOSED && in->state != INTAKE_GIVEN)
+		intake_close(in);
+}
+
+/* ---- handing a request up --------------------------------------------------------------- */
+
+static void intake_raise(struct intake *in, enum fail fail, const char *why)
+{
+	struct intake_request request = {
+	    .intake = in, .head = fail == FAIL_NONE ? &in->head : NULL, .fail = fail, .why = why};
+
+	in->state = INTAKE_BUSY;
+	deadline_stop(&in->deadline);
+	in->server->on_request(&request, in->server->arg);
+}
+
+/*
+ * Let evhttp read the stand-in: inside this call it gets as far as our generic
+ * callback, and waits for us to answer.
+ */
+static bool intake_feed_evhttp(struct intake *in)
+{
+	struct evbuffer *its_input = bufferevent_get_input(in->bev);
+	int added;
+
+	evbuffer_unfreeze(its_input, 0);
+	added = evbuffer_add(its_input, INTAKE_STAND_IN, sizeof(INTAKE_STAND_IN) - 1);
+	evbuffer_freeze(its_input, 0);
+	if (added != 0)
+		return false;
+	in->server->feeding = in;
+	in->evhttp_read(in->bev, in->evcon);
+	in->server->feeding = NULL;
+	return in->req != NULL;
+}
+
+static void intake_on_evhttp_request(struct evhttp_request *req, void *arg)
+{
+	struct intake_server *server = arg;
+
+	if (server->feeding) {
+		server->feeding->req = req;
+		return;
+	}
+	/* A connection that we could not stand before, for want of memory. */
+	evhttp_add_header(evhttp_request_get_output_headers(req), "Connection", "close");
+	evhttp_send_error(req, 503, "Out of memory");
+}
+
+static void intake_accept_head(struct intake *in, size_t len)
+{
+	const char *why = NULL;
+	enum fail fail;
+	struct slice text;
+
+	in->head_text = malloc(len);
+	if (!in->head_text) {
+		intake_raise(in, FAIL_NO_MEMORY, NULL);
+		return;
+	}
+	evbuffer_remove(in->input, in->head_text, len);
+	text.ptr = in->head_text + in->scan.skipped;
+	text.len = len - in->scan.skipped;
+	fail = head_parse_request(&in->head, text, &why);
+	if (fail == FAIL_NONE && !intake_feed_evhttp(in))
+		fail = FAIL_NO_MEMORY;
+	intake_raise(in, fail, why);
+}
+
+static void intake_read_head(struct intake *in)
+{
+	const struct config *config = in->server->config;
+	struct head_limits limits = {.line = (size_t)config->limits.request_line,
+	    .size = (size_t)config->limits.head,
+	    .fields = (size_t)config->limits.fields};
+	struct head_source source = {.request = true, .len = evbuffer_get_length(in->input)};
+	struct head_error error;
+	size_t len;
+
+	source.data = (const char *)evbuffer_pullup(in->input, -1);
+	if (!source.data) {
+		intake_raise(in, FAIL_NO_MEMORY, NULL);
+		return;
+	}
+	switch (head_scan(&in->scan, &source, &limits, &len, &error)) {
+	case HEAD_MORE:
+		if (in->state == INTAKE_IDLE) {
+			in->state = INTAKE_HEAD;
+			deadline_set(&in->deadline, config->timeouts.head);
+		}
+		return;
+	case HEAD_COMPLETE:
+		intake_accept_head(in, len);
+		return;
+	case HEAD_BAD:
+		intake_raise(in, error.fail, error.why);
+		return;
+	}
+}
+
+/* ---- the wire --------------------------------------------------------------------------- */
+
+static void intake_on_readable(void *arg)
+{
+	struct intake *in = arg;
+	ssize_t got = wire_read(&in->wire, in->input, INTAKE_READ_MAX);
+
+	if (got < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (got <= 0) {
+		wire_read_off(&in->wire, false);
+		intake_lose(in, FAIL_CLIENT_GONE);
+		return;
+	}
+	switch (in->state) {
+	case INTAKE_IDLE:
+	case INTAKE_HEAD:
+		intake_read_head(in);
+		return;
+	case INTAKE_BUSY:
+		in->user->on_input(in->user_arg);
+		if (in->state == INTAKE_BUSY && evbuffer_get_length(in->input) >= INTAKE_AHEAD_MAX)
+			wire_read_off(&in->wire, true);
+		return;
+	default:
+		evbuffer_drain(in->input, evbuffer_get_length(in->input));
+		return;
+	}
+}
+
+static void intake_on_written(void *arg)
+{
+	struct intake *in = arg;
+
+	if (in->state == INTAKE_BUSY)
+		in->user->on_written(in->user_arg);
+	else if (in->state == INTAKE_FLUSH && wire_pending(&in->wire) == 0)
+		intake_linger(in);
+}
+
+static void intake_on_broken(int error, void *arg)
+{
+	(void)error;
+	intake_lose(arg, FAIL_CLIENT_GONE);
+}
+
+static void intake_on_hangup(void *arg)
+{
+	intake_lose(arg, FAIL_CLIENT_GONE);
+}
+
+static const struct wire_handler intake_wire_handler = {
+    .on_readable = intake_on_readable,
+    .on_written = intake_on_written,
+    .on_broken = intake_on_broken,
+    .on_hangup = intake_on_hangup,
+};
+
+static void intake_on_deadline(void *arg)
+{
+	struct intake *in = arg;
+
+	if (in->state == INTAKE_HEAD)
+		intake_raise(in, FAIL_HEAD_TIMEOUT, NULL);
+	else if (in->state != INTAKE_BUSY && in->state != INTAKE_GIVEN)
+		intake_close(in);
+}
+
+/* ---- accepting -------------------------------------------------------------------------- */
+
+/*
+ * evhttp has accepted and set the connection up; now it becomes ours.  Runs in the
+ * same turn of the loop as the accept, before anything can be read.
+ */
+static void intake_adopt(struct intake *in)
+{
+	struct sockaddr_storage peer;
+	socklen_t len = sizeof(peer);
+	int fd = bufferevent_getfd(in->bev), on = 1;
+	bufferevent_event_cb its_event;
+	bufferevent_data_cb its_write;
+	void *evcon;
+
+	bufferevent_getcb(in->bev, &in->evhttp_read, &its_write, &its_event, &evcon);
+	if (!evcon || fd < 0) { /* evhttp gave it up for want of memory */
+		intake_free(in);
+		return;
+	}
+	in->evcon = evcon;
+	bufferevent_disable(in->bev, EV_READ | EV_WRITE);
+	wire_init(&in->wire, in->server->base, fd, &intake_wire_handler, in);
+	in->state = INTAKE_IDLE;
+	if (getpeername(fd, (struct sockaddr *)&peer, &len) != 0 ||
+	    addr_from_sockaddr((struct sockaddr *)&peer, &in->client) != 0) {
+		intake_close(in);
+		return;
+	}
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	wire_read_on(&in->wire);
+	if (in->server->count > (size_t)in->server->config->limits.clients)
+		intake_raise(in, FAIL_OVERLOAD, "The proxy has as many clients as it may have.");
+	else
+		deadline_set(&in->deadline, in->server->config->timeouts.idle);
+}
+
+static void intake_on_turn(evutil_socket_t fd, short what, void *arg)
+{
+	struct intake *in = arg;
+
+	(void)fd;
+	(void)what;
+	switch (in->state) {
+	case INTAKE_NEW:
+		intake_adopt(in);
+		return;
+	case INTAKE_CLOSED:
+		intake_free(in);
+		return;
+	case INTAKE_IDLE: /* a pipelined request lies there already */
+		if (evbuffer_get_length(in->input) > 0)
+			intake_read_head(in);
+		return;
+	default:
+		return;
+	}
+}
+
+/* evhttp asks for a bufferevent for a connection that it has accepted. */
+static struct bufferevent *intake_on_accept(struct event_base *base, void *arg)
+{
+	struct intake_server *server = arg;
+	struct intake *in = calloc(1, sizeof(*in));
+
+	if (!in)
+		return NULL;
+	in->input = evbuffer_new();
+	in->bev = bufferevent_socket_new(base, -1, 0);
+	if (!in->input || !in->bev) {
+		if (in->input)
+			evbuffer_free(in->input);
+		if (in->bev)
+			bufferevent_free(in->bev);
+		free(in);
+		return NULL;
+	}
+	bufferevent_incref(in->bev);
+	in->server = server;
+	in->state = INTAKE_NEW;
+	deadline_init(&in->deadline, base, intake_on_deadline, in);
+	event_assign(&in->turn, base, -1, 0, intake_on_turn, in);
+	LIST_INSERT_HEAD(&server->intakes, in, all);
+	server->count++;
+	metrics_add(server->metrics, METRIC_CLIENTS, 1);
+	metrics_add(server->metrics, METRIC_CLIENTS_TOTAL, 1);
+	event_active(&in->turn, 0, 0);
+	return in->bev;
+}
+
+static void intake_server_accept(struct intake_server *server, bool on)
+{
+	for (size_t i = 0; i < server->bound_count; i++) {
+		struct evconnlistener *listener =
+		    evhttp_bound_socket_get_listener(server->bounds[i]);
+
+		if (on)
+			evconnlistener_enable(listener);
+		else
+			evconnlistener_disable(listener);
+	}
+}
+
+static void intake_on_accept_again(evutil_socket_t fd, short what, void *arg)
+{
+	struct intake_server *server = arg;
+
+	(void)fd;
+	(void)what;
+	intake_server_accept(server, true);
+}
+
+/*
+ * The socket stays readable while accept fails for want of descriptors, and libevent 2.1.12 would
+ * call accept again and again: pause.
+ */
+static void intake_on_accept_error(struct evconnlistener *listener, void *arg)
+{
+	struct intake_server *server = arg;
+	struct timeval pause = {0, INTAKE_ACCEPT_PAUSE_MS * 1000};
+	int error = errno;
+
+	(void)listener;
+	if (!event_pending(&server->accept_again, EV_TIMEOUT, NULL))
+		log_warning("cannot accept a connection: %s, pausing for %d ms", strerror(error),
+		    INTAKE_ACCEPT_PAUSE_MS);
+	intake_server_accept(server, false);
+	event_add(&server->accept_again, &pause);
+}
+
+/* ---- the server ------------------------------------------------------------------------- */
+
+struct intake_server *intake_server_new(struct event_base *base, const struct config *config,
+    struct metrics *metrics, intake_request_fn *on_request, void *arg)
+{
+	struct intake_server *server = calloc(1, sizeof(*server));
+
+	if (!server)
+		return NULL;
+	server->http = evhttp_new(base);
+	if (!server->http) {
+		free(server);
+		return NULL;
+	}
+	server->base = base;
+	server->config = config;
+	server->metrics = metrics;
+	server->on_request = on_request;
+	server->arg = arg;
+	LIST_INIT(&server->intakes);
+	evtimer_assign(&server->accept_again, base, intake_on_accept_again, server);
+	evhttp_set_bevcb(server->http, intake_on_accept, server);
+	evhttp_set_gencb(server->http, intake_on_evhttp_request, server);
+	return server;
+}
+
+int intake_server_listen(struct intake_server *server, int fd)
+{
+	struct evhttp_bound_socket *bound;
+
+	if (server->bound_count == CONFIG_LISTEN_MAX)
+		return -1;
+	bound = evhttp_accept_socket_with_handle(server->http, fd);
+	if (!bound)
+		return -1;
+	server->bounds[server->bound_count++] = bound;
+	evconnlistener_set_error_cb(evhttp_bound_socket_get_listener(bound), intake_on_accept_error);
+	return 0;
+}
+
+void intake_server_configure(struct intake_server *server, const struct config *config)
+{
+	server->config = config;
+}
+
+void intake_server_drain(struct intake_server *server, intake_empty_fn *on_empty, void *arg)
+{
+	struct intake *in;
+
+	server->on_empty = on_empty;
+	server->empty_arg = arg;
+	server->draining = true;
+	event_del(&server->accept_again);
+	while (server->bound_count > 0)
+		evhttp_del_accept_socket(server->http, server->bounds[--server->bound_count]);
+	LIST_FOREACH(in, &server->intakes, all) {
+		if (in->state == INTAKE_IDLE)
+			intake_close(in);
+	}
+	if (server->count == 0 && on_empty)
+		on_empty(arg);
+}
+
+void intake_server_stop(struct intake_server *server)
+{
+	struct intake *in, *next;
+
+	intake_server_drain(server, NULL, NULL);
+	for (in = LIST_FIRST(&server->intakes); in; in = next) {
+		next = LIST_NEXT(in, all);
+		if ((in->state == INTAKE_BUSY || in->state == INTAKE_GIVEN) && in->user)
+			in->user->on_gone(FAIL_SHUTDOWN, in->user_arg);
+		else if (in->state != INTAKE_CLOSED && in->state != INTAKE_NEW)
+			intake_close(in);
+	}
+}
+
+size_t intake_server_count(const struct intake_server *server)
+{
+	return server->count;
+}
+
+void intake_server_free(struct intake_server *server)
+{
+	struct intake *in, *next;
+
+	if (!server)
+		return;
+	event_del(&server->accept_again);
+	for (in = LIST_FIRST(&server->intakes); in; in = next) {
+		next = LIST_NEXT(in, all);
+		intake_free(in);
+	}
+	evhttp_free(server->http);
+	free(server);
+}
+
+/* ---- for the user ----------------------------------------------------------------------- */
+
+void intake_set_user(struct intake *in, const struct intake_user *user, void *arg)
+{
+	in->user = user;
+	in->user_arg = arg;
+}
+
+const struct addr *intake_client(const struct intake *in)
+{
+	return &in->client;
+}
+
+struct wire *intake_wire(struct intake *in)
+{
+	return &in->wire;
+}
+
+struct evbuffer *intake_input(struct intake *in)
+{
+	return in->input;
+}
+
+bool intake_draining(const struct intake *in)
+{
+	return in->server->draining;
+}
+
+void intake_pause(struct intake *in)
+{
+	wire_read_off(&in->wire, true);
+}
+
+void intake_resume(struct intake *in)
+{
+	wire_read_on(&in->wire);
+}
+
+int intake_detach(struct intake *in)
+{
+	in->state = INTAKE_GIVEN;
+	wire_done(&in->wire);
+	return in->wire.fd;
+}
+
+/*
+ * Nothing is in evhttp's output, so evhttp_send_reply_end finishes the request and makes the next
+ * one inside the call (2.1.12).
+ */
+static void intake_next(struct intake *in)
+{
+	struct evhttp_request *req = in->req;
+
+	in->req = NULL;
+	evhttp_send_reply_end(req);
+	bufferevent_disable(in->bev, EV_READ | EV_WRITE);
+	in->state = INTAKE_IDLE;
+	memset(&in->scan, 0, sizeof(in->scan));
+	deadline_set(&in->deadline, in->server->config->timeouts.idle);
+	wire_read_on(&in->wire);
+	if (evbuffer_get_length(in->input) > 0)
+		event_active(&in->turn, 0, 0);
+}
+
+void intake_finish(struct intake *in, enum intake_end end)
+{
+	bool given = in->state == INTAKE_GIVEN;
+
+	in->user = NULL;
+	head_done(&in->head);
+	memset(&in->head, 0, sizeof(in->head));
+	free(in->head_text);
+	in->head_text = NULL;
+	in->resetting = end == INTAKE_RESET;
+	if (end == INTAKE_KEEP && in->req && !in->server->draining && !given) {
+		intake_next(in);
+		return;
+	}
+	if (end != INTAKE_LINGER || given) {
+		intake_close(in);
+		return;
+	}
+	if (wire_pending(&in->wire) == 0) {
+		intake_linger(in);
+		return;
+	}
+	in->state = INTAKE_FLUSH;
+	wire_read_off(&in->wire, true);
+	deadline_set(&in->deadline, in->server->config->timeouts.body);
+}

@@ -1,0 +1,44 @@
+/*
+ * relay -- moves one message body at the pace of the slower side.
+ *
+ * One direction of an exchange: takes what has arrived, lets body find where it ends,
+ * frames the payload anew and queues it on the sink's wire.  Holds no bytes itself.
+ */
+#ifndef PROXY_RELAY_H
+#define PROXY_RELAY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "http/body.h"
+
+struct evbuffer;
+struct wire;
+
+struct relay {
+	struct body body;    /* as it comes; set up by the owner, freed by relay_done */
+	enum body_kind out;  /* as it goes: chunked, or the bare payload */
+	struct wire *sink;   /* borrowed */
+	size_t high;         /* the source is to stop while the sink holds this much */
+	uint64_t bytes;      /* payload so far */
+};
+
+enum relay_state { RELAY_MORE, RELAY_ENDED, RELAY_BAD, RELAY_NO_MEMORY };
+
+/*
+ * Take everything out of `from` up to the body's end, and queue it (wire_flush is the
+ * caller's).  What stands behind the end is left in `from`.
+ */
+MUST_USE enum relay_state relay_push(struct relay *r, struct evbuffer *from);
+
+/* The source has closed: RELAY_ENDED when that was the body's end, else RELAY_BAD. */
+MUST_USE enum relay_state relay_close(struct relay *r);
+
+bool relay_is_full(const struct relay *r);  /* stop the source */
+bool relay_has_room(const struct relay *r); /* let it go on */
+
+void relay_done(struct relay *r);
+
+#endif

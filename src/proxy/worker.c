@@ -1,0 +1,263 @@
+#include "proxy/worker.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/metrics.h"
+#include "net/pipe.h"
+#include "net/resolver.h"
+#include "proxy/accesslog.h"
+#include "proxy/config.h"
+#include "proxy/exchange.h"
+#include "proxy/intake.h"
+#include "proxy/upstream.h"
+
+/* Unused pipes that stay open for the next tunnel. */
+#define WORKER_SPARE_PIPES 16
+
+/* What is deferred to "the next turn" may defer once more. */
+#define WORKER_LAST_TURNS 4
+
+struct worker {
+	struct metrics metrics;
+	struct exchange_services services;
+	struct intake_server *intakes;
+	struct event command, drain_timer;
+	int command_fds[2]; /* a pipe: read in the loop, written by worker_tell */
+	int ended_fd;
+	pthread_t thread;
+	bool started;
+};
+
+struct worker_message {
+	enum worker_command command;
+	struct config *config;
+};
+
+static void worker_on_request(const struct intake_request *request, void *arg)
+{
+	struct worker *w = arg;
+
+	exchange_start(request, &w->services);
+}
+
+static void worker_end(void *arg)
+{
+	struct worker *w = arg;
+
+	event_base_loopbreak(w->services.base);
+}
+
+static void worker_on_drain_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct worker *w = arg;
+
+	(void)fd;
+	(void)what;
+	log_warning("%zu connections are still open at the end of timeouts.drain, closing them",
+	    intake_server_count(w->intakes));
+	worker_end(w);
+}
+
+static void worker_drain(struct worker *w)
+{
+	struct timeval patience = {w->services.config->timeouts.drain, 0};
+
+	event_add(&w->drain_timer, &patience);
+	intake_server_drain(w->intakes, worker_end, w);
+}
+
+static void worker_reload(struct worker *w, struct config *config)
+{
+	struct config *old = w->services.config;
+
+	w->services.config = config;
+	intake_server_configure(w->intakes, config);
+	upstream_pool_configure(w->services.upstreams, config);
+	config_unref(old);
+}
+
+static void worker_on_command(evutil_socket_t fd, short what, void *arg)
+{
+	struct worker *w = arg;
+	struct worker_message message;
+
+	(void)what;
+	while (read(fd, &message, sizeof(message)) == (ssize_t)sizeof(message)) {
+		switch (message.command) {
+		case WORKER_RELOAD:
+			worker_reload(w, message.config);
+			break;
+		case WORKER_REOPEN:
+			if (accesslog_reopen(w->services.accesslog) != 0)
+				log_error("cannot reopen the access log: %s, keeping the old file",
+				    strerror(errno));
+			break;
+		case WORKER_DRAIN:
+			worker_drain(w);
+			break;
+		case WORKER_STOP:
+			worker_end(w);
+			break;
+		}
+	}
+}
+
+static void *worker_run(void *arg)
+{
+	struct worker *w = arg;
+
+	event_base_dispatch(w->services.base);
+	intake_server_stop(w->intakes);
+	for (int turn = 0; turn < WORKER_LAST_TURNS; turn++)
+		event_base_loop(w->services.base, EVLOOP_NONBLOCK);
+	if (write(w->ended_fd, "", 1) != 1)
+		log_error("cannot tell the main thread of a worker's end: %s", strerror(errno));
+	return NULL;
+}
+
+static struct event_base *worker_new_base(void)
+{
+	struct event_config *options = event_config_new();
+	struct event_base *base = NULL;
+
+	if (!options)
+		return NULL;
+	/* Changes to what is polled are collected, and those that cancel out cost no system call. */
+	if (event_config_set_flag(options, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST) == 0 &&
+	    event_config_set_flag(options, EVENT_BASE_FLAG_NOLOCK) == 0)
+		base = event_base_new_with_config(options);
+	event_config_free(options);
+	return base;
+}
+
+static const char *worker_furnish(struct worker *w, struct config *config)
+{
+	struct exchange_services *s = &w->services;
+	const char *error = "out of memory";
+	struct resolver_options options = {.servers = (const char *const *)config->resolver.servers,
+	    .server_count = config->resolver.server_count,
+	    .timeout_ms = config->timeouts.resolve * 1000,
+	    .cache_entries = (size_t)config->resolver.cache,
+	    .ttl_max_s = config->resolver.ttl_max,
+	    .ttl_negative_s = config->resolver.ttl_negative,
+	    .metrics = &w->metrics};
+
+	s->base = worker_new_base();
+	if (!s->base)
+		return "the event loop cannot be made";
+	event_assign(&w->command, s->base, w->command_fds[0], EV_READ | EV_PERSIST,
+	    worker_on_command, w);
+	evtimer_assign(&w->drain_timer, s->base, worker_on_drain_timer, w);
+	s->config = config_ref(config);
+	s->metrics = &w->metrics;
+	s->accesslog = accesslog_new(s->base, config->log.access);
+	if (!s->accesslog)
+		return strerror(errno);
+	s->resolver = resolver_new(s->base, &options, &error);
+	if (!s->resolver)
+		return error;
+	s->pipes = pipe_pool_new(WORKER_SPARE_PIPES);
+	s->upstreams = upstream_pool_new(s->base, config, &w->metrics);
+	w->intakes = intake_server_new(s->base, config, &w->metrics, worker_on_request, w);
+	if (!s->pipes || !s->upstreams || !w->intakes || event_add(&w->command, NULL) != 0)
+		return "out of memory";
+	return NULL;
+}
+
+struct worker *worker_new(struct config *config, const int *listeners, size_t listener_count,
+    int ended_fd, const char **ret_error)
+{
+	struct worker *w = calloc(1, sizeof(*w));
+
+	*ret_error = "out of memory";
+	if (!w)
+		return NULL;
+	w->ended_fd = ended_fd;
+	if (pipe2(w->command_fds, O_CLOEXEC | O_NONBLOCK) != 0) {
+		*ret_error = strerror(errno);
+		free(w);
+		return NULL;
+	}
+	*ret_error = worker_furnish(w, config);
+	for (size_t i = 0; i < listener_count && !*ret_error; i++) {
+		if (intake_server_listen(w->intakes, listeners[i]) != 0)
+			*ret_error = "out of memory";
+	}
+	if (*ret_error) {
+		worker_free(w);
+		return NULL;
+	}
+	return w;
+}
+
+/* Signals are main's: the thread is born with all of them blocked. */
+int worker_start(struct worker *w)
+{
+	sigset_t all, old;
+	int error;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	error = pthread_create(&w->thread, NULL, worker_run, w);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	w->started = error == 0;
+	return error;
+}
+
+void worker_tell(struct worker *w, enum worker_command command, struct config *config)
+{
+	struct worker_message message = {command, config ? config_ref(config) : NULL};
+	ssize_t sent;
+
+	/* A message is far shorter than PIPE_BUF: it is written whole or not at all. */
+	do
+		sent = write(w->command_fds[1], &message, sizeof(message));
+	while (sent < 0 && errno == EINTR);
+	if (sent < 0) {
+		log_error("cannot reach a worker: %s", strerror(errno));
+		config_unref(config);
+	}
+}
+
+const struct metrics *worker_metrics(const struct worker *w)
+{
+	return &w->metrics;
+}
+
+void worker_free(struct worker *w)
+{
+	struct exchange_services *s;
+
+	if (!w)
+		return;
+	s = &w->services;
+	if (w->started)
+		pthread_join(w->thread, NULL);
+	intake_server_free(w->intakes);
+	upstream_pool_free(s->upstreams);
+	if (s->resolver)
+		resolver_free(s->resolver);
+	if (s->pipes)
+		pipe_pool_free(s->pipes);
+	if (s->accesslog)
+		accesslog_free(s->accesslog);
+	if (s->base) {
+		event_del(&w->command);
+		event_del(&w->drain_timer);
+		event_base_free(s->base);
+	}
+	config_unref(s->config);
+	close(w->command_fds[0]);
+	close(w->command_fds[1]);
+	free(w);
+}
