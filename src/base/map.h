@@ -19,8 +19,10 @@ struct map;
  */
 typedef void map_drop_fn(void *value, void *arg);
 
-/* Holds `limit` entries at most (at least 1).  drop may be NULL.  Returns new, or NULL when out of
- * memory (or of random numbers). */
+/*
+ * Holds `limit` entries at most (at least 1).  drop may be NULL.  Returns new, or
+ * NULL when out of memory (or of random numbers).
+ */
 struct map *map_new(size_t limit, map_drop_fn *drop, void *arg);
 void map_free(struct map *map);
 

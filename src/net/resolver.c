@@ -163,8 +163,8 @@ static void cache_put(struct resolver *r, const struct name *name, struct answer
 		return;
 	a->expires_ms = now_ms() + keep_s * 1000;
 	/* Out of memory: then it is asked again next time. */
-	if (map_put(r->cache, name->text, name->len, answer_ref(a)) != 0)
-		answer_unref(a);
+	if (map_put(r->cache, name->text, name->len, a) == 0)
+		a->refs++;
 }
 
 /* Takes the reference.  The loop will call done. */

@@ -955,8 +955,7 @@ static char *value_text(const struct config *config, const struct key *key)
 	return NULL;
 }
 
-const char *config_fixed_change(
-    const struct config *old, const struct config *fresh, size_t *index)
+const char *config_fixed_change(const struct config *old, const struct config *fresh, size_t *index)
 {
 	while (*index < ARRAY_LEN(keys)) {
 		const struct key *key = &keys[(*index)++];

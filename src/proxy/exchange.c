@@ -11,16 +11,17 @@
 #include "base/metrics.h"
 #include "base/text.h"
 #include "http/headers.h"
+#include "http/home.h"
 #include "net/connector.h"
 #include "net/deadline.h"
 #include "net/resolver.h"
-#include "net/tunnel.h"
 #include "net/wire.h"
 #include "policy/acl.h"
 #include "proxy/accesslog.h"
 #include "proxy/config.h"
 #include "proxy/forward.h"
 #include "proxy/intake.h"
+#include "proxy/junction.h"
 #include "proxy/upstream.h"
 
 /* What a step says: go on, wait for a callback, it failed (x->fail), or x->text is the answer. */
@@ -44,14 +45,13 @@ struct exchange {
 	struct upstream_connect *connecting;
 	struct connector *connector;
 	struct forward *forward;
-	struct tunnel *tunnel;
+	struct junction *junction;
 
-	struct upstream *up; /* connected, or switched and in a tunnel */
-	int server_fd;       /* of a CONNECT; -1: none */
+	struct upstream *up; /* connected, before it is handed on */
+	int server_fd;       /* of a CONNECT, likewise; -1: none */
 	bool reused, retried;
 
 	struct text text; /* the proxy's own answer */
-	size_t tunnel_head;
 	bool answering;
 	struct deadline deadline; /* of the answer's writing */
 
@@ -140,13 +140,6 @@ static void exchange_conclude(struct exchange *x)
 	exchange_close(x);
 }
 
-/* The tunnel is over: the head that it carried first is none of its bytes. */
-static void exchange_count_tunnel(struct exchange *x)
-{
-	metrics_sub(x->services->metrics, METRIC_TUNNELS, 1);
-	x->down_bytes = x->down_bytes > x->tunnel_head ? x->down_bytes - x->tunnel_head : 0;
-}
-
 static void exchange_cancel(struct exchange *x)
 {
 	if (x->query)
@@ -155,15 +148,12 @@ static void exchange_cancel(struct exchange *x)
 		upstream_connect_cancel(x->connecting);
 	if (x->connector)
 		connector_cancel(x->connector);
-	if (x->tunnel) {
-		tunnel_counts(x->tunnel, &x->up_bytes, &x->down_bytes);
-		tunnel_cancel(x->tunnel);
-		exchange_count_tunnel(x);
-	}
+	if (x->junction)
+		junction_cancel(x->junction, &x->up_bytes, &x->down_bytes);
 	x->query = NULL;
 	x->connecting = NULL;
 	x->connector = NULL;
-	x->tunnel = NULL;
+	x->junction = NULL;
 }
 
 /* ---- the proxy's own answers ------------------------------------------------------------ */
@@ -180,7 +170,7 @@ static void exchange_on_gone(enum fail why, void *arg)
 	exchange_cancel(x);
 	if (!x->answering)
 		x->fail = why;
-	x->end = INTAKE_CLOSE;
+	x->end = INTAKE_DROP;
 	exchange_close(x);
 }
 
@@ -246,7 +236,7 @@ static void exchange_fail(struct exchange *x)
 
 	if (x->answered || reply_status(x->fail) == 0) {
 		x->keep = false;
-		if (x->end == INTAKE_RESET)
+		if (x->end != INTAKE_KEEP)
 			exchange_close(x);
 		else
 			exchange_conclude(x);
@@ -280,49 +270,15 @@ static enum outcome exchange_admit(struct exchange *x)
 
 /* ---- judge ------------------------------------------------------------------------------ */
 
-/* A 200 with this body. */
-static enum outcome answered(struct exchange *x, const char *type, struct slice body)
+static enum outcome exchange_home(struct exchange *x)
 {
 	struct reply reply = exchange_reply(x);
+	enum fail fail = home_write(&x->text, x->head, &x->target, &reply);
 
+	if (fail != FAIL_NONE)
+		return failed(x, fail, NULL);
 	x->status = 200;
-	reply_write_body(&x->text, &reply, type, body);
 	return ANSWERED;
-}
-
-/* Origin-form: the proxy itself is asked. */
-static enum outcome exchange_about(struct exchange *x)
-{
-	struct slice method = x->head->method;
-	struct reply reply;
-
-	if (!slice_is(x->target.path, "/"))
-		return failed(x, FAIL_NOT_FOUND, NULL);
-	if (!slice_is(method, "GET") && !slice_is(method, "HEAD"))
-		return failed(x, FAIL_METHOD, NULL);
-	x->status = 200;
-	reply = exchange_reply(x);
-	if (x->head->host.len > 0)
-		reply.host = x->head->host;
-	reply_write_about(&x->text, &reply);
-	return ANSWERED;
-}
-
-/* Max-Forwards has run out: we are the final recipient (RFC 9110 7.6.2). */
-static enum outcome exchange_echo(struct exchange *x)
-{
-	struct text body = {0};
-	enum outcome outcome;
-
-	if (slice_is(x->head->method, "OPTIONS"))
-		return answered(x, NULL, SLICE(""));
-	headers_write_trace(&body, x->head);
-	if (body.failed)
-		outcome = failed(x, FAIL_NO_MEMORY, NULL);
-	else
-		outcome = answered(x, "message/http", (struct slice){body.ptr, body.len});
-	text_done(&body);
-	return outcome;
 }
 
 static enum outcome exchange_judge(struct exchange *x)
@@ -334,14 +290,14 @@ static enum outcome exchange_judge(struct exchange *x)
 		return failed(x, fail, why);
 	x->has_target = true;
 	if (x->target.form == TARGET_ORIGIN)
-		return exchange_about(x);
+		return exchange_home(x);
 	fail = headers_check_loop(x->head, x->config->name);
 	if (fail == FAIL_NONE)
 		fail = headers_max_forwards(x->head, &x->max_forwards, &why);
 	if (fail != FAIL_NONE)
 		return failed(x, fail, why);
 	if (x->target.form == TARGET_ASTERISK || x->max_forwards == 0)
-		return exchange_echo(x);
+		return exchange_home(x);
 	if (x->max_forwards > 0)
 		x->max_forwards--;
 	if (x->target.form == TARGET_AUTHORITY &&
@@ -499,82 +455,58 @@ static enum outcome exchange_connect(struct exchange *x)
 
 /* ---- relay: a tunnel -------------------------------------------------------------------- */
 
-static void exchange_on_tunnelled(const struct tunnel_result *result, void *arg)
+static void exchange_on_joined(const struct junction_result *result, void *arg)
 {
-	static const enum fail fails[] = {
-	    [TUNNEL_FINISHED] = FAIL_NONE,
-	    [TUNNEL_CLIENT_FAILED] = FAIL_CLIENT_GONE,
-	    [TUNNEL_SERVER_FAILED] = FAIL_TRUNCATED,
-	    [TUNNEL_IDLE] = FAIL_ORIGIN_TIMEOUT,
-	    [TUNNEL_NO_RESOURCES] = FAIL_NO_MEMORY,
-	};
 	struct exchange *x = arg;
 
-	x->tunnel = NULL;
-	x->fail = fails[result->end];
+	x->junction = NULL;
+	x->fail = result->fail;
 	x->up_bytes = result->up;
 	x->down_bytes = result->down;
-	exchange_count_tunnel(x);
-	x->end = INTAKE_CLOSE;
-	/* A reset is passed on. */
-	if (result->end == TUNNEL_CLIENT_FAILED)
-		wire_reset(x->server_fd >= 0 ? x->server_fd : upstream_wire(x->up)->fd);
-	else if (result->end == TUNNEL_SERVER_FAILED)
-		x->end = INTAKE_RESET;
+	x->end = result->end;
 	exchange_close(x);
 }
 
-/*
- * Join both sockets.  What the client is to get first lies in `first`, which is
- * consumed.
- */
-static bool exchange_join(struct exchange *x, struct evbuffer *first)
+/* Join both sockets: of a CONNECT, or after an origin has switched protocols. */
+static void exchange_join(struct exchange *x, struct upstream *up, const char *greeting)
 {
-	struct timeval idle = {x->config->timeouts.tunnel, 0};
-	struct tunnel_sides sides = {.client_fd = intake_detach(x->intake),
-	    .server_fd = x->server_fd,
-	    .client_prefix = intake_input(x->intake),
-	    .server_prefix = first};
-	struct evbuffer *behind;
+	struct junction_sides sides = {
+	    .intake = x->intake, .up = up, .server_fd = x->server_fd, .greeting = greeting};
 
-	x->tunnel_head = evbuffer_get_length(first);
-	if (x->up) {
-		sides.server_fd = upstream_detach(x->up, &behind);
-		if (evbuffer_add_buffer(first, behind) != 0)
-			return false;
-	}
-	x->tunnel = tunnel_start(
-	    x->services->base, x->services->pipes, &sides, idle, exchange_on_tunnelled, x);
-	return x->tunnel != NULL;
+	x->server_fd = -1;
+	x->junction = junction_start(x->services->base, x->services->pipes,
+	    x->config->timeouts.tunnel, &sides, x->services->metrics, exchange_on_joined, x);
+	if (x->junction)
+		return;
+	x->fail = FAIL_NO_MEMORY;
+	x->end = INTAKE_DROP;
+	exchange_close(x);
 }
 
-/* Ends in a tunnel or, for want of memory, at once. */
-static void exchange_tunnel(struct exchange *x, struct evbuffer *first)
+static enum outcome exchange_tunnel(struct exchange *x)
 {
-	metrics_add(x->services->metrics, METRIC_TUNNELS, 1);
-	metrics_add(x->services->metrics, METRIC_TUNNELS_TOTAL, 1);
-	if (!first || !exchange_join(x, first)) {
-		metrics_sub(x->services->metrics, METRIC_TUNNELS, 1);
-		x->fail = FAIL_NO_MEMORY;
-		x->end = INTAKE_CLOSE;
-		exchange_close(x);
-	}
-	if (first)
-		evbuffer_free(first);
+	text_add_format(&x->text, "HTTP/1.1 200 Connection established\r\nVia: 1.1 %s\r\n\r\n",
+	    x->config->name);
+	if (x->text.failed)
+		return failed(x, FAIL_NO_MEMORY, NULL);
+	x->status = 200;
+	exchange_join(x, NULL, x->text.ptr);
+	return WAIT;
 }
 
 /* ---- relay: a request ------------------------------------------------------------------- */
 
-static void exchange_switch(struct exchange *x, struct upstream *up)
+/* How the client's connection has to end, if that is settled: KEEP leaves it open. */
+static enum intake_end exchange_abrupt_end(const struct forward_result *result)
 {
-	struct evbuffer *first = evbuffer_new();
-
-	x->up = up;
-	if (first && wire_take_pending(intake_wire(x->intake), first) != 0) {
-		evbuffer_free(first);
-		first = NULL;
+	switch (result->fail) {
+	case FAIL_CLIENT_GONE:
+	case FAIL_CLIENT_TIMEOUT:
+	case FAIL_SHUTDOWN:
+		return INTAKE_DROP;
+	default:
+		return result->reset ? INTAKE_RESET : INTAKE_KEEP;
 	}
-	exchange_tunnel(x, first);
 }
 
 static void exchange_on_forwarded(const struct forward_result *result, void *arg)
@@ -598,11 +530,11 @@ static void exchange_on_forwarded(const struct forward_result *result, void *arg
 	x->answered = result->answered;
 	x->request_done = result->request_done;
 	if (result->switched) {
-		exchange_switch(x, result->switched);
+		exchange_join(x, result->switched, "");
 		return;
 	}
 	if (x->fail != FAIL_NONE) {
-		x->end = result->reset ? INTAKE_RESET : INTAKE_CLOSE;
+		x->end = exchange_abrupt_end(result);
 		exchange_fail(x);
 		return;
 	}
@@ -619,20 +551,9 @@ static enum outcome exchange_relay(struct exchange *x)
 	    .target = &x->target,
 	    .max_forwards = x->max_forwards};
 	struct upstream *up = x->up;
-	struct evbuffer *first;
 
-	if (x->target.form == TARGET_AUTHORITY) {
-		x->status = 200;
-		first = evbuffer_new();
-		if (first && evbuffer_add_printf(first,
-				 "HTTP/1.1 200 Connection established\r\nVia: 1.1 %s\r\n\r\n",
-				 x->config->name) < 0) {
-			evbuffer_free(first);
-			first = NULL;
-		}
-		exchange_tunnel(x, first);
-		return WAIT;
-	}
+	if (x->target.form == TARGET_AUTHORITY)
+		return exchange_tunnel(x);
 	x->up = NULL;
 	x->forward = forward_start(&request, up, exchange_on_forwarded, x);
 	return x->forward ? WAIT : failed(x, FAIL_NO_MEMORY, NULL);

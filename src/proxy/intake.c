@@ -6,13 +6,10 @@
 #include <event2/event.h>
 #include <event2/http.h>
 #include <event2/http_struct.h>
-#include <event2/listener.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 
-#include "base/log.h"
 #include "base/metrics.h"
 #include "http/head.h"
 #include "net/addr.h"
@@ -27,9 +24,6 @@
 #define INTAKE_READ_MAX (64 * 1024)
 #define INTAKE_AHEAD_MAX (64 * 1024)
 
-/* How long accepting pauses when descriptors have run out. */
-#define INTAKE_ACCEPT_PAUSE_MS 100
-
 enum intake_state {
 	INTAKE_NEW,     /* accepted by evhttp, not yet ours */
 	INTAKE_IDLE,    /* no byte of the next request */
@@ -43,7 +37,7 @@ enum intake_state {
 
 struct intake {
 	LIST_ENTRY(intake) all;
-	struct intake_server *server;
+	struct intake_shared *shared;
 	struct evhttp_connection *evcon; /* owns the bufferevent, the descriptor and req */
 	struct bufferevent *bev;         /* one reference is ours */
 	struct evhttp_request *req;      /* while BUSY or GIVEN, if evhttp has seen it */
@@ -53,7 +47,7 @@ struct intake {
 	struct deadline deadline;
 	struct event turn; /* what must not happen on the stack that it was found out on */
 	enum intake_state state;
-	bool resetting;
+	enum intake_end end; /* what comes behind FLUSH */
 	struct addr client;
 	struct head_scan scan;
 	char *head_text; /* of the request under way */
@@ -62,41 +56,23 @@ struct intake {
 	void *user_arg;
 };
 
-struct intake_server {
-	struct event_base *base;
-	struct evhttp *http;
-	const struct config *config;
-	struct metrics *metrics;
-	intake_request_fn *on_request;
-	void *arg;
-	intake_empty_fn *on_empty; /* while draining */
-	void *empty_arg;
-	struct intake *feeding; /* whose stand-in evhttp is reading */
-	struct event accept_again;
-	struct evhttp_bound_socket *bounds[CONFIG_LISTEN_MAX];
-	size_t bound_count;
-	bool draining;
-	LIST_HEAD(, intake) intakes;
-	size_t count;
-};
-
 static void intake_read_head(struct intake *in);
 
 /* ---- closing ---------------------------------------------------------------------------- */
 
 static void intake_free(struct intake *in)
 {
-	struct intake_server *server = in->server;
+	struct intake_shared *shared = in->shared;
 
 	LIST_REMOVE(in, all);
-	server->count--;
-	metrics_sub(server->metrics, METRIC_CLIENTS, 1);
+	shared->count--;
+	metrics_sub(shared->metrics, METRIC_CLIENTS, 1);
 	event_del(&in->turn);
 	deadline_done(&in->deadline);
 	if (in->state != INTAKE_NEW)
 		wire_done(&in->wire);
 	if (in->evcon) {
-		if (in->resetting)
+		if (in->end == INTAKE_RESET)
 			wire_reset(in->wire.fd);
 		evhttp_connection_free(in->evcon);
 	}
@@ -105,8 +81,8 @@ static void intake_free(struct intake *in)
 	head_done(&in->head);
 	free(in->head_text);
 	free(in);
-	if (server->count == 0 && server->on_empty)
-		server->on_empty(server->empty_arg);
+	if (shared->count == 0 && shared->on_empty)
+		shared->on_empty(shared->on_empty_arg);
 }
 
 /* Free it on the next turn of the loop: callers up the stack may still look at it. */
@@ -123,8 +99,16 @@ static void intake_linger(struct intake *in)
 	in->state = INTAKE_DISCARD;
 	shutdown(in->wire.fd, SHUT_WR);
 	evbuffer_drain(in->input, evbuffer_get_length(in->input));
-	deadline_set(&in->deadline, in->server->config->timeouts.linger);
+	deadline_set(&in->deadline, in->shared->config->timeouts.linger);
 	wire_read_on(&in->wire);
+}
+
+static void intake_flushed(struct intake *in)
+{
+	if (in->end == INTAKE_LINGER)
+		intake_linger(in);
+	else
+		intake_close(in);
 }
 
 /* The client is gone, or has to go, in whatever state this is. */
@@ -147,7 +131,7 @@ static void intake_raise(struct intake *in, enum fail fail, const char *why)
 
 	in->state = INTAKE_BUSY;
 	deadline_stop(&in->deadline);
-	in->server->on_request(&request, in->server->arg);
+	in->shared->on_request(&request, in->shared->on_request_arg);
 }
 
 /*
@@ -164,23 +148,18 @@ static bool intake_feed_evhttp(struct intake *in)
 	evbuffer_freeze(its_input, 0);
 	if (added != 0)
 		return false;
-	in->server->feeding = in;
+	in->shared->feeding = in;
 	in->evhttp_read(in->bev, in->evcon);
-	in->server->feeding = NULL;
+	in->shared->feeding = NULL;
 	return in->req != NULL;
 }
 
-static void intake_on_evhttp_request(struct evhttp_request *req, void *arg)
+bool intake_take_request(struct intake_shared *shared, struct evhttp_request *req)
 {
-	struct intake_server *server = arg;
-
-	if (server->feeding) {
-		server->feeding->req = req;
-		return;
-	}
-	/* A connection that we could not stand before, for want of memory. */
-	evhttp_add_header(evhttp_request_get_output_headers(req), "Connection", "close");
-	evhttp_send_error(req, 503, "Out of memory");
+	if (!shared->feeding)
+		return false;
+	shared->feeding->req = req;
+	return true;
 }
 
 static void intake_accept_head(struct intake *in, size_t len)
@@ -205,7 +184,7 @@ static void intake_accept_head(struct intake *in, size_t len)
 
 static void intake_read_head(struct intake *in)
 {
-	const struct config *config = in->server->config;
+	const struct config *config = in->shared->config;
 	struct head_limits limits = {.line = (size_t)config->limits.request_line,
 	    .size = (size_t)config->limits.head,
 	    .fields = (size_t)config->limits.fields};
@@ -271,7 +250,7 @@ static void intake_on_written(void *arg)
 	if (in->state == INTAKE_BUSY)
 		in->user->on_written(in->user_arg);
 	else if (in->state == INTAKE_FLUSH && wire_pending(&in->wire) == 0)
-		intake_linger(in);
+		intake_flushed(in);
 }
 
 static void intake_on_broken(int error, void *arg)
@@ -324,7 +303,7 @@ static void intake_adopt(struct intake *in)
 	}
 	in->evcon = evcon;
 	bufferevent_disable(in->bev, EV_READ | EV_WRITE);
-	wire_init(&in->wire, in->server->base, fd, &intake_wire_handler, in);
+	wire_init(&in->wire, in->shared->base, fd, &intake_wire_handler, in);
 	in->state = INTAKE_IDLE;
 	if (getpeername(fd, (struct sockaddr *)&peer, &len) != 0 ||
 	    addr_from_sockaddr((struct sockaddr *)&peer, &in->client) != 0) {
@@ -333,10 +312,10 @@ static void intake_adopt(struct intake *in)
 	}
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	wire_read_on(&in->wire);
-	if (in->server->count > (size_t)in->server->config->limits.clients)
+	if (in->shared->count > (size_t)in->shared->config->limits.clients)
 		intake_raise(in, FAIL_OVERLOAD, "The proxy has as many clients as it may have.");
 	else
-		deadline_set(&in->deadline, in->server->config->timeouts.idle);
+		deadline_set(&in->deadline, in->shared->config->timeouts.idle);
 }
 
 static void intake_on_turn(evutil_socket_t fd, short what, void *arg)
@@ -361,16 +340,14 @@ static void intake_on_turn(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
-/* evhttp asks for a bufferevent for a connection that it has accepted. */
-static struct bufferevent *intake_on_accept(struct event_base *base, void *arg)
+struct bufferevent *intake_new(struct intake_shared *shared)
 {
-	struct intake_server *server = arg;
 	struct intake *in = calloc(1, sizeof(*in));
 
 	if (!in)
 		return NULL;
 	in->input = evbuffer_new();
-	in->bev = bufferevent_socket_new(base, -1, 0);
+	in->bev = bufferevent_socket_new(shared->base, -1, 0);
 	if (!in->input || !in->bev) {
 		if (in->input)
 			evbuffer_free(in->input);
@@ -380,127 +357,33 @@ static struct bufferevent *intake_on_accept(struct event_base *base, void *arg)
 		return NULL;
 	}
 	bufferevent_incref(in->bev);
-	in->server = server;
+	in->shared = shared;
 	in->state = INTAKE_NEW;
-	deadline_init(&in->deadline, base, intake_on_deadline, in);
-	event_assign(&in->turn, base, -1, 0, intake_on_turn, in);
-	LIST_INSERT_HEAD(&server->intakes, in, all);
-	server->count++;
-	metrics_add(server->metrics, METRIC_CLIENTS, 1);
-	metrics_add(server->metrics, METRIC_CLIENTS_TOTAL, 1);
+	deadline_init(&in->deadline, shared->base, intake_on_deadline, in);
+	event_assign(&in->turn, shared->base, -1, 0, intake_on_turn, in);
+	LIST_INSERT_HEAD(&shared->intakes, in, all);
+	shared->count++;
+	metrics_add(shared->metrics, METRIC_CLIENTS, 1);
+	metrics_add(shared->metrics, METRIC_CLIENTS_TOTAL, 1);
 	event_active(&in->turn, 0, 0);
 	return in->bev;
 }
 
-static void intake_server_accept(struct intake_server *server, bool on)
-{
-	for (size_t i = 0; i < server->bound_count; i++) {
-		struct evconnlistener *listener =
-		    evhttp_bound_socket_get_listener(server->bounds[i]);
-
-		if (on)
-			evconnlistener_enable(listener);
-		else
-			evconnlistener_disable(listener);
-	}
-}
-
-static void intake_on_accept_again(evutil_socket_t fd, short what, void *arg)
-{
-	struct intake_server *server = arg;
-
-	(void)fd;
-	(void)what;
-	intake_server_accept(server, true);
-}
-
-/*
- * The socket stays readable while accept fails for want of descriptors, and libevent 2.1.12 would
- * call accept again and again: pause.
- */
-static void intake_on_accept_error(struct evconnlistener *listener, void *arg)
-{
-	struct intake_server *server = arg;
-	struct timeval pause = {0, INTAKE_ACCEPT_PAUSE_MS * 1000};
-	int error = errno;
-
-	(void)listener;
-	if (!event_pending(&server->accept_again, EV_TIMEOUT, NULL))
-		log_warning("cannot accept a connection: %s, pausing for %d ms", strerror(error),
-		    INTAKE_ACCEPT_PAUSE_MS);
-	intake_server_accept(server, false);
-	event_add(&server->accept_again, &pause);
-}
-
-/* ---- the server ------------------------------------------------------------------------- */
-
-struct intake_server *intake_server_new(struct event_base *base, const struct config *config,
-    struct metrics *metrics, intake_request_fn *on_request, void *arg)
-{
-	struct intake_server *server = calloc(1, sizeof(*server));
-
-	if (!server)
-		return NULL;
-	server->http = evhttp_new(base);
-	if (!server->http) {
-		free(server);
-		return NULL;
-	}
-	server->base = base;
-	server->config = config;
-	server->metrics = metrics;
-	server->on_request = on_request;
-	server->arg = arg;
-	LIST_INIT(&server->intakes);
-	evtimer_assign(&server->accept_again, base, intake_on_accept_again, server);
-	evhttp_set_bevcb(server->http, intake_on_accept, server);
-	evhttp_set_gencb(server->http, intake_on_evhttp_request, server);
-	return server;
-}
-
-int intake_server_listen(struct intake_server *server, int fd)
-{
-	struct evhttp_bound_socket *bound;
-
-	if (server->bound_count == CONFIG_LISTEN_MAX)
-		return -1;
-	bound = evhttp_accept_socket_with_handle(server->http, fd);
-	if (!bound)
-		return -1;
-	server->bounds[server->bound_count++] = bound;
-	evconnlistener_set_error_cb(evhttp_bound_socket_get_listener(bound), intake_on_accept_error);
-	return 0;
-}
-
-void intake_server_configure(struct intake_server *server, const struct config *config)
-{
-	server->config = config;
-}
-
-void intake_server_drain(struct intake_server *server, intake_empty_fn *on_empty, void *arg)
+void intake_close_idle(struct intake_shared *shared)
 {
 	struct intake *in;
 
-	server->on_empty = on_empty;
-	server->empty_arg = arg;
-	server->draining = true;
-	event_del(&server->accept_again);
-	while (server->bound_count > 0)
-		evhttp_del_accept_socket(server->http, server->bounds[--server->bound_count]);
-	LIST_FOREACH(in, &server->intakes, all) {
+	LIST_FOREACH(in, &shared->intakes, all) {
 		if (in->state == INTAKE_IDLE)
 			intake_close(in);
 	}
-	if (server->count == 0 && on_empty)
-		on_empty(arg);
 }
 
-void intake_server_stop(struct intake_server *server)
+void intake_close_all(struct intake_shared *shared)
 {
 	struct intake *in, *next;
 
-	intake_server_drain(server, NULL, NULL);
-	for (in = LIST_FIRST(&server->intakes); in; in = next) {
+	for (in = LIST_FIRST(&shared->intakes); in; in = next) {
 		next = LIST_NEXT(in, all);
 		if ((in->state == INTAKE_BUSY || in->state == INTAKE_GIVEN) && in->user)
 			in->user->on_gone(FAIL_SHUTDOWN, in->user_arg);
@@ -509,24 +392,14 @@ void intake_server_stop(struct intake_server *server)
 	}
 }
 
-size_t intake_server_count(const struct intake_server *server)
-{
-	return server->count;
-}
-
-void intake_server_free(struct intake_server *server)
+void intake_free_all(struct intake_shared *shared)
 {
 	struct intake *in, *next;
 
-	if (!server)
-		return;
-	event_del(&server->accept_again);
-	for (in = LIST_FIRST(&server->intakes); in; in = next) {
+	for (in = LIST_FIRST(&shared->intakes); in; in = next) {
 		next = LIST_NEXT(in, all);
 		intake_free(in);
 	}
-	evhttp_free(server->http);
-	free(server);
 }
 
 /* ---- for the user ----------------------------------------------------------------------- */
@@ -554,7 +427,7 @@ struct evbuffer *intake_input(struct intake *in)
 
 bool intake_draining(const struct intake *in)
 {
-	return in->server->draining;
+	return in->shared->draining;
 }
 
 void intake_pause(struct intake *in)
@@ -587,7 +460,7 @@ static void intake_next(struct intake *in)
 	bufferevent_disable(in->bev, EV_READ | EV_WRITE);
 	in->state = INTAKE_IDLE;
 	memset(&in->scan, 0, sizeof(in->scan));
-	deadline_set(&in->deadline, in->server->config->timeouts.idle);
+	deadline_set(&in->deadline, in->shared->config->timeouts.idle);
 	wire_read_on(&in->wire);
 	if (evbuffer_get_length(in->input) > 0)
 		event_active(&in->turn, 0, 0);
@@ -602,20 +475,20 @@ void intake_finish(struct intake *in, enum intake_end end)
 	memset(&in->head, 0, sizeof(in->head));
 	free(in->head_text);
 	in->head_text = NULL;
-	in->resetting = end == INTAKE_RESET;
-	if (end == INTAKE_KEEP && in->req && !in->server->draining && !given) {
+	in->end = end;
+	if (end == INTAKE_KEEP && in->req && !in->shared->draining && !given) {
 		intake_next(in);
 		return;
 	}
-	if (end != INTAKE_LINGER || given) {
+	if (given || end == INTAKE_DROP) {
 		intake_close(in);
 		return;
 	}
 	if (wire_pending(&in->wire) == 0) {
-		intake_linger(in);
+		intake_flushed(in);
 		return;
 	}
 	in->state = INTAKE_FLUSH;
 	wire_read_off(&in->wire, true);
-	deadline_set(&in->deadline, in->server->config->timeouts.body);
+	deadline_set(&in->deadline, in->shared->config->timeouts.body);
 }

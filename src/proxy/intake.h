@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/queue.h>
 
 #include "base/attr.h"
 #include "http/reply.h"
@@ -21,10 +22,10 @@ struct addr;
 struct config;
 struct event_base;
 struct evbuffer;
-struct evhttp;
+struct bufferevent;
+struct evhttp_request;
 struct head;
 struct intake;
-struct intake_server;
 struct metrics;
 struct wire;
 
@@ -50,27 +51,39 @@ struct intake_request {
 };
 typedef void intake_request_fn(const struct intake_request *request, void *arg);
 
-/* Borrows config (see intake_server_configure) and metrics.  NULL when out of memory. */
-struct intake_server *intake_server_new(struct event_base *base, const struct config *config,
-    struct metrics *metrics, intake_request_fn *on_request, void *arg);
-
-/* Accept on a listening socket; takes it.  -1 when out of memory. */
-MUST_USE int intake_server_listen(struct intake_server *server, int fd);
-
-/* From the next head on, these limits and timers. */
-void intake_server_configure(struct intake_server *server, const struct config *config);
+/*
+ * What all client connections of a worker share: kept by door, which the intakes are born
+ * through.
+ */
+struct intake_shared {
+	struct event_base *base;
+	const struct config *config; /* of the heads to come */
+	struct metrics *metrics;
+	intake_request_fn *on_request;
+	void *on_request_arg;
+	struct intake *feeding; /* whose stand-in evhttp is reading */
+	LIST_HEAD(intake_list, intake) intakes;
+	size_t count;
+	bool draining;
+	void (*on_empty)(void *arg); /* the last one has gone; may be NULL */
+	void *on_empty_arg;
+};
 
 /*
- * Stop accepting, close idle clients; the others close after their request.  Then, or at
- * once, on_empty is called (may be NULL).
+ * evhttp has accepted, and wants a bufferevent for the connection.  Its owner becomes an intake that
+ * frees itself.  NULL when out of memory.
  */
-typedef void intake_empty_fn(void *arg);
-void intake_server_drain(struct intake_server *server, intake_empty_fn *on_empty, void *arg);
+struct bufferevent *intake_new(struct intake_shared *shared);
 
-/* End everything: users get on_gone(FAIL_SHUTDOWN).  The memory goes with intake_server_free. */
-void intake_server_stop(struct intake_server *server);
-size_t intake_server_count(const struct intake_server *server);
-void intake_server_free(struct intake_server *server);
+/* evhttp has read a stand-in; false: it was none of ours. */
+bool intake_take_request(struct intake_shared *shared, struct evhttp_request *req);
+
+/* All idle ones; all the others too, whose users get on_gone(FAIL_SHUTDOWN). */
+void intake_close_idle(struct intake_shared *shared);
+void intake_close_all(struct intake_shared *shared);
+
+/* Those that are left, when the loop runs no more. */
+void intake_free_all(struct intake_shared *shared);
 
 void intake_set_user(struct intake *in, const struct intake_user *user, void *arg);
 const struct addr *intake_client(const struct intake *in);
@@ -92,10 +105,14 @@ enum intake_end {
 	INTAKE_KEEP,   /* on to the next request */
 	INTAKE_CLOSE,  /* close */
 	INTAKE_LINGER, /* say that we are done, read on for a while so that the answer survives, close */
-	INTAKE_RESET   /* let the client see a reset */
+	INTAKE_RESET,  /* let the client see a reset */
+	INTAKE_DROP    /* close at once: nobody is there to read what is pending */
 };
 
-/* The request is over and its response written.  The user is not called any more. */
+/*
+ * The request is over.  What is still pending is written first, but for DROP; with KEEP nothing
+ * may be.  The user is not called any more.
+ */
 void intake_finish(struct intake *in, enum intake_end end);
 
 #endif

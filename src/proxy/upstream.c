@@ -2,32 +2,23 @@
 
 #include <errno.h>
 #include <event2/buffer.h>
-#include <event2/bufferevent.h>
 #include <event2/event.h>
-#include <event2/http.h>
-#include <event2/http_struct.h>
-#include <netinet/tcp.h>
+#include <event2/event_struct.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 #include <sys/socket.h>
 
-#include "base/map.h"
 #include "base/metrics.h"
 #include "http/head.h"
 #include "net/deadline.h"
 #include "net/race.h"
 #include "net/wire.h"
 #include "proxy/config.h"
-
-/* All that evhttp ever gets to parse of a response. */
-#define UPSTREAM_WITH_BODY "HTTP/1.1 200 \r\n\r\n"
-#define UPSTREAM_WITHOUT_BODY "HTTP/1.1 204 \r\n\r\n"
+#include "proxy/origin.h"
+#include "proxy/pool.h"
 
 #define UPSTREAM_READ_MAX (64 * 1024)
-
-/* evhttp's own timers must never be the first to fire. */
-#define UPSTREAM_EVHTTP_TIMEOUT_S (366 * 86400)
 
 enum upstream_state {
 	UPSTREAM_CONNECTING,
@@ -40,16 +31,10 @@ enum upstream_state {
 };
 
 struct upstream {
-	TAILQ_ENTRY(upstream) idle; /* in its origin's list */
-	TAILQ_ENTRY(upstream) aged; /* in the pool's list */
+	struct pool_item item; /* while idle */
 	struct upstream_pool *pool;
-	struct origin *origin; /* while idle */
 	struct addr address;
-	struct evhttp_connection *evcon;
-	struct bufferevent *bev;    /* evcon's */
-	struct evhttp_request *req; /* evhttp's; NULL when it is done with */
-	bufferevent_event_cb evhttp_connected; /* evhttp's own callbacks */
-	bufferevent_data_cb evhttp_read;
+	struct origin *origin;
 	struct wire wire;
 	struct deadline idle_deadline;
 	struct event turn;
@@ -62,21 +47,11 @@ struct upstream {
 	void *user_arg;
 };
 
-TAILQ_HEAD(upstream_list, upstream);
-
-/* The idle connections to one address, the one used last in front. */
-struct origin {
-	struct upstream_list idle;
-	int count;
-};
-
 struct upstream_pool {
 	struct event_base *base;
 	const struct config *config;
 	struct metrics *metrics;
-	struct map *origins;       /* address to struct origin */
-	struct upstream_list aged; /* all idle ones, the one used longest ago in front */
-	int count;
+	struct pool *idle;
 };
 
 struct upstream_connect {
@@ -90,13 +65,9 @@ struct upstream_connect {
 
 static void upstream_unpool(struct upstream *up)
 {
-	if (!up->origin)
+	if (up->state != UPSTREAM_IDLE)
 		return;
-	TAILQ_REMOVE(&up->origin->idle, up, idle);
-	TAILQ_REMOVE(&up->pool->aged, up, aged);
-	up->origin->count--;
-	up->origin = NULL;
-	up->pool->count--;
+	pool_remove(up->pool->idle, &up->item);
 	metrics_sub(up->pool->metrics, METRIC_ORIGINS_IDLE, 1);
 }
 
@@ -107,8 +78,7 @@ static void upstream_free(struct upstream *up)
 	deadline_done(&up->idle_deadline);
 	if (up->wired)
 		wire_done(&up->wire);
-	if (up->evcon)
-		evhttp_connection_free(up->evcon);
+	origin_free(up->origin);
 	metrics_sub(up->pool->metrics, METRIC_ORIGINS, 1);
 	free(up);
 }
@@ -134,79 +104,7 @@ void upstream_discard(struct upstream *up)
 	if (up->wired)
 		wire_done(&up->wire);
 	deadline_stop(&up->idle_deadline);
-	bufferevent_setcb(up->bev, NULL, NULL, NULL, NULL);
-	bufferevent_disable(up->bev, EV_READ | EV_WRITE);
 	event_active(&up->turn, 0, 0);
-}
-
-/* ---- evhttp's side ---------------------------------------------------------------------- */
-
-/* evhttp is done with the request; it frees it behind this call. */
-static void upstream_on_evhttp_done(struct evhttp_request *req, void *arg)
-{
-	struct upstream *up = arg;
-
-	(void)req;
-	up->req = NULL;
-}
-
-/* Body bytes have been moved to the request's input buffer. */
-static void upstream_on_evhttp_chunk(struct evhttp_request *req, void *arg)
-{
-	struct upstream *up = arg;
-	struct evbuffer *bytes = evhttp_request_get_input_buffer(req);
-
-	if (up->state != UPSTREAM_READING_BODY || !up->user)
-		return;
-	if (!up->user->on_body(bytes, up->user_arg))
-		return;
-	up->dirty = evbuffer_get_length(bytes) > 0;
-	up->state = UPSTREAM_COMPLETE;
-	/* What evhttp takes for a body until the connection closes ends here, by our word. */
-	req->ntoread = 0;
-}
-
-static struct evhttp_request *upstream_new_request(struct upstream *up)
-{
-	struct evhttp_request *req = evhttp_request_new(upstream_on_evhttp_done, up);
-
-	if (req)
-		evhttp_request_set_chunked_cb(req, upstream_on_evhttp_chunk);
-	return req;
-}
-
-/*
- * evhttp has put its head into the output, where nothing has been written yet: drop it
- * and tell evhttp that it is written.  From here on it waits for the response, and
- * what we write to the wire is its business no more.
- */
-static void upstream_skip_head(struct upstream *up)
-{
-	struct evbuffer *out = bufferevent_get_output(up->bev);
-	bufferevent_data_cb its_read, its_write;
-	bufferevent_event_cb its_event;
-	void *evcon;
-
-	bufferevent_disable(up->bev, EV_WRITE);
-	evbuffer_unfreeze(out, 1);
-	evbuffer_drain(out, evbuffer_get_length(out));
-	evbuffer_freeze(out, 1);
-	bufferevent_getcb(up->bev, &its_read, &its_write, &its_event, &evcon);
-	its_write(up->bev, evcon);
-	bufferevent_getcb(up->bev, &up->evhttp_read, &its_write, &its_event, &evcon);
-	bufferevent_setcb(up->bev, NULL, NULL, NULL, NULL);
-	bufferevent_disable(up->bev, EV_READ | EV_WRITE);
-	up->state = UPSTREAM_READING_HEAD;
-	up->dirty = false;
-	up->silent = true;
-	memset(&up->scan, 0, sizeof(up->scan));
-}
-
-/* Let evhttp read what is in its input. */
-static void upstream_feed_evhttp(struct upstream *up)
-{
-	up->evhttp_read(up->bev, up->evcon);
-	bufferevent_disable(up->bev, EV_READ | EV_WRITE);
 }
 
 /* ---- reading ---------------------------------------------------------------------------- */
@@ -217,25 +115,6 @@ static void upstream_fail(struct upstream *up, enum fail fail, const char *why)
 	up->user->on_failed(fail, why, up->user_arg);
 }
 
-/*
- * Put a stand-in where the head was.  evhttp reads it at once, and what follows as the
- * body.
- */
-static void upstream_stand_in(struct upstream *up, bool body)
-{
-	struct evbuffer *in = bufferevent_get_input(up->bev);
-	const char *line = body ? UPSTREAM_WITH_BODY : UPSTREAM_WITHOUT_BODY;
-
-	up->state = body ? UPSTREAM_READING_BODY : UPSTREAM_COMPLETE;
-	if (!body)
-		up->dirty = evbuffer_get_length(in) > 0;
-	if (evbuffer_prepend(in, line, strlen(line)) != 0) {
-		upstream_fail(up, FAIL_NO_MEMORY, NULL);
-		return;
-	}
-	upstream_feed_evhttp(up);
-}
-
 static enum fail upstream_translate(enum fail fail)
 {
 	if (fail == FAIL_LINE_TOO_LONG || fail == FAIL_HEAD_TOO_LARGE)
@@ -243,10 +122,19 @@ static enum fail upstream_translate(enum fail fail)
 	return fail == FAIL_NO_MEMORY ? fail : FAIL_BAD_RESPONSE;
 }
 
+static void upstream_head_read(struct upstream *up, bool body)
+{
+	up->state = body ? UPSTREAM_READING_BODY : UPSTREAM_COMPLETE;
+	if (!body)
+		up->dirty = evbuffer_get_length(origin_input(up->origin)) > 0;
+	if (origin_head_read(up->origin, body) != 0)
+		upstream_fail(up, FAIL_NO_MEMORY, NULL);
+}
+
 /* A complete head lies at the beginning of the input.  Returns whether to look for another. */
 static bool upstream_take_head(struct upstream *up, const char *text, size_t len)
 {
-	struct evbuffer *in = bufferevent_get_input(up->bev);
+	struct evbuffer *in = origin_input(up->origin);
 	const char *why = NULL;
 	struct head head;
 	enum fail fail = head_parse_response(&head, (struct slice){text, len}, &why);
@@ -260,17 +148,17 @@ static bool upstream_take_head(struct upstream *up, const char *text, size_t len
 	head_done(&head);
 	evbuffer_drain(in, len);
 	memset(&up->scan, 0, sizeof(up->scan));
-	if (next == UPSTREAM_BODY || next == UPSTREAM_NO_BODY)
-		upstream_stand_in(up, next == UPSTREAM_BODY);
-	else if (next == UPSTREAM_STOP)
+	if (next == UPSTREAM_STOP)
 		up->state = UPSTREAM_STOPPED;
+	else if (next != UPSTREAM_AGAIN)
+		upstream_head_read(up, next == UPSTREAM_BODY);
 	return next == UPSTREAM_AGAIN;
 }
 
 /* Returns false when the user has been told that it failed. */
 static bool upstream_read_heads(struct upstream *up)
 {
-	struct evbuffer *in = bufferevent_get_input(up->bev);
+	struct evbuffer *in = origin_input(up->origin);
 	size_t max = (size_t)up->pool->config->limits.head;
 	struct head_limits limits = {max, max, (size_t)up->pool->config->limits.fields};
 	struct head_source source = {.request = false};
@@ -313,10 +201,9 @@ static void upstream_on_end(struct upstream *up, int error)
 static void upstream_on_readable(void *arg)
 {
 	struct upstream *up = arg;
-	struct evbuffer *in = bufferevent_get_input(up->bev);
+	struct evbuffer *in = origin_input(up->origin);
 	ssize_t got;
 
-	evbuffer_unfreeze(in, 0);
 	got = wire_read(&up->wire, in, UPSTREAM_READ_MAX);
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
@@ -335,7 +222,7 @@ static void upstream_on_readable(void *arg)
 			return;
 		break;
 	case UPSTREAM_READING_BODY:
-		upstream_feed_evhttp(up);
+		origin_feed(up->origin);
 		break;
 	default:
 		up->dirty = true;
@@ -374,95 +261,81 @@ static const struct wire_handler upstream_wire_handler = {
 
 /* ---- connecting ------------------------------------------------------------------------- */
 
-static void upstream_on_evhttp_event(struct bufferevent *bev, short what, void *arg)
+/* A request is begun: the owner writes the head, and the response comes. */
+static void upstream_begin(struct upstream *up)
+{
+	up->state = UPSTREAM_READING_HEAD;
+	up->dirty = false;
+	up->silent = true;
+	memset(&up->scan, 0, sizeof(up->scan));
+}
+
+static void upstream_on_connected(int error, void *arg)
 {
 	struct upstream *up = arg;
 	struct race *race = up->race;
-	int error = errno, fd = bufferevent_getfd(bev), on = 1;
-	bufferevent_data_cb its_read, its_write;
-	bufferevent_event_cb its_event;
-	void *evcon;
 
+	/* Cancelled already: evhttp's event may come all the same. */
+	if (!race)
+		return;
 	up->race = NULL;
-	if (what & BEV_EVENT_CONNECTED) {
-		/* evhttp's turn: it sends its head, as it thinks. */
-		its_event = up->evhttp_connected;
-		its_event(bev, what, up->evcon);
-	}
-	bufferevent_getcb(bev, &its_read, &its_write, &its_event, &evcon);
-	if (!(what & BEV_EVENT_CONNECTED) || !up->req || !its_write) {
+	if (error != 0) {
 		upstream_discard(up);
-		race_lost(race, up, error != 0 ? error : ECONNREFUSED);
+		race_lost(race, up, error);
 		return;
 	}
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	upstream_skip_head(up);
-	wire_init(&up->wire, up->pool->base, fd, &upstream_wire_handler, up);
+	upstream_begin(up);
+	wire_init(&up->wire, up->pool->base, origin_fd(up->origin), &upstream_wire_handler, up);
 	up->wired = true;
 	wire_read_on(&up->wire);
 	metrics_add(up->pool->metrics, METRIC_ORIGINS_TOTAL, 1);
 	race_won(race, up);
 }
 
+static bool upstream_on_body(struct evbuffer *bytes, void *arg)
+{
+	struct upstream *up = arg;
+
+	if (up->state != UPSTREAM_READING_BODY || !up->user->on_body(bytes, up->user_arg))
+		return false;
+	up->dirty = evbuffer_get_length(bytes) > 0;
+	up->state = UPSTREAM_COMPLETE;
+	return true;
+}
+
+static const struct origin_handler upstream_origin_handler = {
+    .on_connected = upstream_on_connected,
+    .on_body = upstream_on_body,
+};
+
 static void upstream_on_idle_deadline(void *arg)
 {
 	upstream_discard(arg);
 }
 
-static struct upstream *upstream_new(struct upstream_pool *pool, const struct addr *to)
+/* One attempt of the race. */
+static void *upstream_attempt(struct race *race, const struct addr *to, void *arg)
 {
-	struct timeval never = {UPSTREAM_EVHTTP_TIMEOUT_S, 0};
+	struct upstream_connect *connect = arg;
+	struct upstream_pool *pool = connect->pool;
 	struct upstream *up = calloc(1, sizeof(*up));
-	char ip[ADDR_TEXT_MAX];
+	int error;
 
 	if (!up)
 		return NULL;
 	up->pool = pool;
+	up->race = race;
 	up->address = *to;
 	deadline_init(&up->idle_deadline, pool->base, upstream_on_idle_deadline, up);
 	event_assign(&up->turn, pool->base, -1, 0, upstream_on_turn, up);
 	metrics_add(pool->metrics, METRIC_ORIGINS, 1);
-	addr_format_ip(to, ip);
-	up->evcon = evhttp_connection_base_new(pool->base, NULL, ip, to->port);
-	up->req = upstream_new_request(up);
-	if (!up->evcon || !up->req) {
-		if (up->req)
-			evhttp_request_free(up->req);
-		upstream_free(up);
-		return NULL;
-	}
-	up->bev = evhttp_connection_get_bufferevent(up->evcon);
-	evhttp_connection_set_timeout_tv(up->evcon, &never);
-	return up;
-}
-
-/*
- * One attempt of the race.  evhttp may report a failure inside evhttp_make_request (2.1.12, a
- * connect that fails at once); then its request is gone.
- */
-static void *upstream_attempt(struct race *race, const struct addr *to, void *arg)
-{
-	struct upstream_connect *connect = arg;
-	struct upstream *up = upstream_new(connect->pool, to);
-	bufferevent_data_cb its_read, its_write;
-	void *evcon;
-	int error;
-
-	if (!up) {
-		errno = ENOMEM;
-		return NULL;
-	}
-	up->race = race;
-	errno = 0;
-	if (evhttp_make_request(up->evcon, up->req, EVHTTP_REQ_GET, "/") != 0 || !up->req) {
-		error = errno;
-		upstream_free(up);
-		errno = error != 0 ? error : ECONNREFUSED;
-		return NULL;
-	}
-	bufferevent_getcb(up->bev, &its_read, &its_write, &up->evhttp_connected, &evcon);
-	bufferevent_setcb(up->bev, NULL, NULL, upstream_on_evhttp_event, up);
-	return up;
+	up->origin = origin_new(pool->base, to, &upstream_origin_handler, up);
+	if (up->origin)
+		return up;
+	error = errno;
+	upstream_free(up);
+	errno = error;
+	return NULL;
 }
 
 static void upstream_attempt_cancel(void *handle, void *arg)
@@ -518,50 +391,15 @@ void upstream_connect_cancel(struct upstream_connect *connect)
 
 /* ---- the pool --------------------------------------------------------------------------- */
 
-struct origin_key {
-	unsigned char bytes[20];
-};
-
-static struct origin_key origin_key(const struct addr *a)
+static struct upstream *upstream_of(struct pool_item *item)
 {
-	struct origin_key key = {{0}};
-
-	key.bytes[0] = a->family == AF_INET6;
-	memcpy(key.bytes + 2, &a->port, sizeof(a->port));
-	if (a->family == AF_INET6)
-		memcpy(key.bytes + 4, &a->ip.v6, sizeof(a->ip.v6));
-	else
-		memcpy(key.bytes + 4, &a->ip.v4, sizeof(a->ip.v4));
-	return key;
+	return (struct upstream *)(void *)((char *)item - offsetof(struct upstream, item));
 }
 
-static void origin_drop(void *value, void *arg)
+static void upstream_on_dropped(struct pool_item *item, void *arg)
 {
-	struct origin *origin = value;
-	struct upstream *up;
-
 	(void)arg;
-	while ((up = TAILQ_FIRST(&origin->idle)) != NULL)
-		upstream_discard(up);
-	free(origin);
-}
-
-static struct origin *origin_of(struct upstream_pool *pool, const struct addr *a)
-{
-	struct origin_key key = origin_key(a);
-	struct origin *origin = map_get(pool->origins, &key, sizeof(key));
-
-	if (origin)
-		return origin;
-	origin = calloc(1, sizeof(*origin));
-	if (!origin)
-		return NULL;
-	TAILQ_INIT(&origin->idle);
-	if (map_put(pool->origins, &key, sizeof(key), origin) != 0) {
-		free(origin);
-		return NULL;
-	}
-	return origin;
+	upstream_discard(upstream_of(item));
 }
 
 struct upstream_pool *upstream_pool_new(
@@ -574,10 +412,8 @@ struct upstream_pool *upstream_pool_new(
 	pool->base = base;
 	pool->config = config;
 	pool->metrics = metrics;
-	TAILQ_INIT(&pool->aged);
-	/* An origin without idle connections costs little: it stays until it is pushed out. */
-	pool->origins = map_new((size_t)config->limits.pool + 1, origin_drop, NULL);
-	if (!pool->origins) {
+	pool->idle = pool_new(config->limits.pool, upstream_on_dropped, NULL);
+	if (!pool->idle) {
 		free(pool);
 		return NULL;
 	}
@@ -589,15 +425,16 @@ void upstream_pool_configure(struct upstream_pool *pool, const struct config *co
 	pool->config = config;
 }
 
+void upstream_pool_close(struct upstream_pool *pool)
+{
+	pool_clear(pool->idle);
+}
+
 void upstream_pool_free(struct upstream_pool *pool)
 {
-	struct upstream *up;
-
 	if (!pool)
 		return;
-	while ((up = TAILQ_FIRST(&pool->aged)) != NULL)
-		upstream_free(up);
-	map_free(pool->origins);
+	pool_free(pool->idle);
 	free(pool);
 }
 
@@ -612,14 +449,15 @@ static bool upstream_is_quiet(const struct upstream *up)
 /* The most recently used idle connection to this address that is fit for use. */
 static struct upstream *upstream_take_idle(struct upstream_pool *pool, const struct addr *a)
 {
-	struct origin_key key = origin_key(a);
-	struct origin *origin = map_get(pool->origins, &key, sizeof(key));
-	struct upstream *up;
+	struct pool_item *item;
 
-	while (origin && (up = TAILQ_FIRST(&origin->idle)) != NULL) {
-		upstream_unpool(up);
+	while ((item = pool_take(pool->idle, a)) != NULL) {
+		struct upstream *up = upstream_of(item);
+
+		metrics_sub(pool->metrics, METRIC_ORIGINS_IDLE, 1);
 		deadline_stop(&up->idle_deadline);
-		if (upstream_is_quiet(up) && (up->req = upstream_new_request(up)) != NULL)
+		up->state = UPSTREAM_COMPLETE;
+		if (upstream_is_quiet(up) && origin_begin(up->origin) == 0)
 			return up;
 		upstream_discard(up);
 	}
@@ -635,42 +473,27 @@ struct upstream *upstream_reuse(struct upstream_pool *pool, const struct addr *a
 	if (!up)
 		return NULL;
 	up->reused = true;
-	/* On an idle connection this sends at once: its head is in the output when it returns. */
-	if (evhttp_make_request(up->evcon, up->req, EVHTTP_REQ_GET, "/") != 0) {
-		up->req = NULL;
-		upstream_discard(up);
-		return NULL;
-	}
-	upstream_skip_head(up);
+	upstream_begin(up);
 	metrics_add(pool->metrics, METRIC_ORIGINS_REUSED, 1);
 	return up;
 }
 
 void upstream_give(struct upstream *up, bool reusable)
 {
-	struct upstream_pool *pool = up->pool;
-	struct origin *origin;
+	const struct config *config = up->pool->config;
+	struct pool_limits limits = {config->limits.pool, config->limits.pool_per_origin};
 
-	if (!reusable || up->state != UPSTREAM_COMPLETE || up->dirty || up->req ||
-	    up->wire.broken || wire_pending(&up->wire) > 0 || pool->config->limits.pool == 0 ||
-	    pool->config->limits.pool_per_origin == 0 ||
-	    !(origin = origin_of(pool, &up->address))) {
+	if (!reusable || up->state != UPSTREAM_COMPLETE || up->dirty ||
+	    !origin_is_idle(up->origin) ||
+	    up->wire.broken || wire_pending(&up->wire) > 0 ||
+	    !pool_put(up->pool->idle, &up->address, &up->item, &limits)) {
 		upstream_discard(up);
 		return;
 	}
-	if (origin->count >= pool->config->limits.pool_per_origin)
-		upstream_discard(TAILQ_LAST(&origin->idle, upstream_list));
-	else if (pool->count >= pool->config->limits.pool)
-		upstream_discard(TAILQ_FIRST(&pool->aged));
 	up->state = UPSTREAM_IDLE;
 	up->user = NULL;
-	up->origin = origin;
-	TAILQ_INSERT_HEAD(&origin->idle, up, idle);
-	TAILQ_INSERT_TAIL(&pool->aged, up, aged);
-	origin->count++;
-	pool->count++;
-	metrics_add(pool->metrics, METRIC_ORIGINS_IDLE, 1);
-	deadline_set(&up->idle_deadline, pool->config->limits.pool_idle);
+	metrics_add(up->pool->metrics, METRIC_ORIGINS_IDLE, 1);
+	deadline_set(&up->idle_deadline, config->limits.pool_idle);
 	wire_read_on(&up->wire);
 }
 
@@ -715,6 +538,6 @@ void upstream_resume(struct upstream *up)
 int upstream_detach(struct upstream *up, struct evbuffer **ret_input)
 {
 	wire_done(&up->wire);
-	*ret_input = bufferevent_get_input(up->bev);
+	*ret_input = origin_input(up->origin);
 	return up->wire.fd;
 }

@@ -59,7 +59,8 @@ struct upstream_user {
 struct upstream_pool *upstream_pool_new(
     struct event_base *base, const struct config *config, struct metrics *metrics);
 void upstream_pool_configure(struct upstream_pool *pool, const struct config *config);
-void upstream_pool_free(struct upstream_pool *pool);
+void upstream_pool_close(struct upstream_pool *pool); /* the idle ones, on the next turn */
+void upstream_pool_free(struct upstream_pool *pool);  /* they must have been */
 
 /*
  * An idle connection to the first of these addresses that has one, ready for a request

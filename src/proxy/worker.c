@@ -17,8 +17,8 @@
 #include "net/resolver.h"
 #include "proxy/accesslog.h"
 #include "proxy/config.h"
+#include "proxy/door.h"
 #include "proxy/exchange.h"
-#include "proxy/intake.h"
 #include "proxy/upstream.h"
 
 /* Unused pipes that stay open for the next tunnel. */
@@ -30,7 +30,7 @@
 struct worker {
 	struct metrics metrics;
 	struct exchange_services services;
-	struct intake_server *intakes;
+	struct door *door;
 	struct event command, drain_timer;
 	int command_fds[2]; /* a pipe: read in the loop, written by worker_tell */
 	int ended_fd;
@@ -64,7 +64,7 @@ static void worker_on_drain_timer(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	log_warning("%zu connections are still open at the end of timeouts.drain, closing them",
-	    intake_server_count(w->intakes));
+	    door_count(w->door));
 	worker_end(w);
 }
 
@@ -73,7 +73,7 @@ static void worker_drain(struct worker *w)
 	struct timeval patience = {w->services.config->timeouts.drain, 0};
 
 	event_add(&w->drain_timer, &patience);
-	intake_server_drain(w->intakes, worker_end, w);
+	door_drain(w->door, worker_end, w);
 }
 
 static void worker_reload(struct worker *w, struct config *config)
@@ -81,7 +81,7 @@ static void worker_reload(struct worker *w, struct config *config)
 	struct config *old = w->services.config;
 
 	w->services.config = config;
-	intake_server_configure(w->intakes, config);
+	door_configure(w->door, config);
 	upstream_pool_configure(w->services.upstreams, config);
 	config_unref(old);
 }
@@ -117,7 +117,8 @@ static void *worker_run(void *arg)
 	struct worker *w = arg;
 
 	event_base_dispatch(w->services.base);
-	intake_server_stop(w->intakes);
+	door_stop(w->door);
+	upstream_pool_close(w->services.upstreams);
 	for (int turn = 0; turn < WORKER_LAST_TURNS; turn++)
 		event_base_loop(w->services.base, EVLOOP_NONBLOCK);
 	if (write(w->ended_fd, "", 1) != 1)
@@ -168,8 +169,8 @@ static const char *worker_furnish(struct worker *w, struct config *config)
 		return error;
 	s->pipes = pipe_pool_new(WORKER_SPARE_PIPES);
 	s->upstreams = upstream_pool_new(s->base, config, &w->metrics);
-	w->intakes = intake_server_new(s->base, config, &w->metrics, worker_on_request, w);
-	if (!s->pipes || !s->upstreams || !w->intakes || event_add(&w->command, NULL) != 0)
+	w->door = door_new(s->base, config, &w->metrics, worker_on_request, w);
+	if (!s->pipes || !s->upstreams || !w->door || event_add(&w->command, NULL) != 0)
 		return "out of memory";
 	return NULL;
 }
@@ -190,7 +191,7 @@ struct worker *worker_new(struct config *config, const int *listeners, size_t li
 	}
 	*ret_error = worker_furnish(w, config);
 	for (size_t i = 0; i < listener_count && !*ret_error; i++) {
-		if (intake_server_listen(w->intakes, listeners[i]) != 0)
+		if (door_listen(w->door, listeners[i]) != 0)
 			*ret_error = "out of memory";
 	}
 	if (*ret_error) {
@@ -243,7 +244,7 @@ void worker_free(struct worker *w)
 	s = &w->services;
 	if (w->started)
 		pthread_join(w->thread, NULL);
-	intake_server_free(w->intakes);
+	door_free(w->door);
 	upstream_pool_free(s->upstreams);
 	if (s->resolver)
 		resolver_free(s->resolver);

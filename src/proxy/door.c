@@ -1,0 +1,190 @@
+#include "proxy/door.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <event2/http.h>
+#include <event2/listener.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "net/deadline.h"
+#include "proxy/config.h"
+
+/* How long accepting pauses when descriptors have run out. */
+#define DOOR_PAUSE_MS 100
+#define DOOR_NEVER_S (366 * 86400)
+
+struct door {
+	struct evhttp *http;
+	struct evhttp_bound_socket *bounds[CONFIG_LISTEN_MAX];
+	size_t bound_count;
+	struct event accept_again;
+	uint64_t warned_ms;
+	struct intake_shared shared;
+};
+
+static struct bufferevent *door_on_accept(struct event_base *base, void *arg)
+{
+	struct door *door = arg;
+
+	(void)base;
+	return intake_new(&door->shared);
+}
+
+static void door_on_request(struct evhttp_request *req, void *arg)
+{
+	struct door *door = arg;
+
+	if (intake_take_request(&door->shared, req))
+		return;
+	/* A connection that no intake could be made for: evhttp made a bufferevent of its own. */
+	evhttp_add_header(evhttp_request_get_output_headers(req), "Connection", "close");
+	evhttp_send_error(req, 503, "Out of memory");
+}
+
+static void door_accept(struct door *door, bool on)
+{
+	for (size_t i = 0; i < door->bound_count; i++) {
+		struct evconnlistener *listener =
+		    evhttp_bound_socket_get_listener(door->bounds[i]);
+
+		if (on)
+			evconnlistener_enable(listener);
+		else
+			evconnlistener_disable(listener);
+	}
+}
+
+static void door_on_accept_again(evutil_socket_t fd, short what, void *arg)
+{
+	struct door *door = arg;
+	struct timeval never = {DOOR_NEVER_S, 0};
+
+	(void)fd;
+	(void)what;
+	door_accept(door, true);
+	event_add(&door->accept_again, &never);
+}
+
+static int door_find(const struct event_base *base, const struct event *event, void *arg)
+{
+	struct door **ret_door = arg;
+
+	(void)base;
+	if (event_get_callback(event) != door_on_accept_again)
+		return 0;
+	*ret_door = event_get_callback_arg(event);
+	return 1;
+}
+
+/*
+ * The socket stays readable while accept fails for want of descriptors, and libevent 2.1.12 would
+ * call accept again and again: pause.  The listener's one argument is evhttp's own, so the door
+ * is found by its timer, which is always set for that.
+ */
+static void door_on_accept_error(struct evconnlistener *listener, void *arg)
+{
+	struct timeval pause = {0, DOOR_PAUSE_MS * 1000};
+	struct door *door = NULL;
+	int error = errno;
+	uint64_t now = deadline_now_ms();
+
+	(void)arg;
+	event_base_foreach_event(evconnlistener_get_base(listener), door_find, &door);
+	if (!door)
+		return;
+	if (now - door->warned_ms >= 1000) {
+		log_warning("cannot accept a connection: %s, pausing", strerror(error));
+		door->warned_ms = now;
+	}
+	door_accept(door, false);
+	event_add(&door->accept_again, &pause);
+}
+
+struct door *door_new(struct event_base *base, const struct config *config,
+    struct metrics *metrics, intake_request_fn *on_request, void *arg)
+{
+	struct timeval never = {DOOR_NEVER_S, 0};
+	struct door *door = calloc(1, sizeof(*door));
+
+	if (!door)
+		return NULL;
+	door->http = evhttp_new(base);
+	if (!door->http) {
+		free(door);
+		return NULL;
+	}
+	door->shared.base = base;
+	door->shared.config = config;
+	door->shared.metrics = metrics;
+	door->shared.on_request = on_request;
+	door->shared.on_request_arg = arg;
+	LIST_INIT(&door->shared.intakes);
+	evtimer_assign(&door->accept_again, base, door_on_accept_again, door);
+	event_add(&door->accept_again, &never);
+	evhttp_set_bevcb(door->http, door_on_accept, door);
+	evhttp_set_gencb(door->http, door_on_request, door);
+	return door;
+}
+
+int door_listen(struct door *door, int fd)
+{
+	struct evhttp_bound_socket *bound;
+
+	if (door->bound_count == CONFIG_LISTEN_MAX)
+		return -1;
+	bound = evhttp_accept_socket_with_handle(door->http, fd);
+	if (!bound)
+		return -1;
+	door->bounds[door->bound_count++] = bound;
+	evconnlistener_set_error_cb(evhttp_bound_socket_get_listener(bound), door_on_accept_error);
+	return 0;
+}
+
+void door_configure(struct door *door, const struct config *config)
+{
+	door->shared.config = config;
+}
+
+static void door_shut(struct door *door)
+{
+	door->shared.draining = true;
+	event_del(&door->accept_again);
+	while (door->bound_count > 0)
+		evhttp_del_accept_socket(door->http, door->bounds[--door->bound_count]);
+}
+
+void door_drain(struct door *door, void (*on_empty)(void *arg), void *arg)
+{
+	door_shut(door);
+	door->shared.on_empty = on_empty;
+	door->shared.on_empty_arg = arg;
+	intake_close_idle(&door->shared);
+	if (door->shared.count == 0)
+		on_empty(arg);
+}
+
+void door_stop(struct door *door)
+{
+	door_shut(door);
+	door->shared.on_empty = NULL;
+	intake_close_all(&door->shared);
+}
+
+size_t door_count(const struct door *door)
+{
+	return door->shared.count;
+}
+
+void door_free(struct door *door)
+{
+	if (!door)
+		return;
+	event_del(&door->accept_again);
+	door->shared.on_empty = NULL;
+	intake_free_all(&door->shared);
+	evhttp_free(door->http);
+	free(door);
+}

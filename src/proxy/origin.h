@@ -1,0 +1,55 @@
+/*
+ * origin -- one evhttp client connection, and the seam we made in it.
+ *
+ * evhttp connects, keeps the state of request and response, and hands out the body
+ * through its chunked callback.  Heads are not its business: the one it would send is dropped
+ * unwritten, and in place of the one that came it reads a bare status line.  Reading and
+ * writing the socket are not either: its bufferevent is off, and the owner puts bytes
+ * into origin_input().  libevent 2.1.12; public headers only.
+ */
+#ifndef PROXY_ORIGIN_H
+#define PROXY_ORIGIN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+
+struct addr;
+struct evbuffer;
+struct event_base;
+struct origin;
+
+struct origin_handler {
+	/* The connection stands (error 0) and a request is begun, or errno says why not. */
+	void (*on_connected)(int error, void *arg);
+	/* Body bytes: takes them out.  Returns true at the body's end. */
+	bool (*on_body)(struct evbuffer *bytes, void *arg);
+};
+
+/* Begins to connect.  NULL with errno when that fails at once; on_connected is not called then. */
+struct origin *origin_new(struct event_base *base, const struct addr *to,
+    const struct origin_handler *handler, void *arg);
+
+/* Not from inside one of its callbacks: evhttp asserts. */
+void origin_free(struct origin *o);
+
+int origin_fd(const struct origin *o);
+struct evbuffer *origin_input(struct origin *o);
+
+/* The next request, on an idle connection.  -1 when out of memory. */
+MUST_USE int origin_begin(struct origin *o);
+
+/*
+ * A response head has been taken off the input: a body follows, or none does and evhttp goes
+ * idle.  What is left in the input is handed out as the body.  -1 when out of memory.
+ */
+MUST_USE int origin_head_read(struct origin *o, bool body);
+
+/* Hand out what is in the input, after a head with a body. */
+void origin_feed(struct origin *o);
+
+/* The response is complete, by on_body's word or for want of a body. */
+bool origin_is_idle(const struct origin *o);
+
+#endif
