@@ -337,20 +337,22 @@ static bool read_request_line(struct reading *r, struct slice line)
 /* RFC 9112 4: HTTP-version SP 3DIGIT SP reason; many leave out the last SP with the reason. */
 static bool read_status_line(struct reading *r, struct slice line)
 {
-	size_t start = VERSION_LEN + 1, end = start + 3;
-	const char *code = line.ptr + start;
+	struct slice version = {line.ptr, VERSION_LEN}, code, reason;
 
-	if (line.len < end || line.ptr[VERSION_LEN] != ' ' || !is_digit(code[0]) ||
-	    !is_digit(code[1]) || !is_digit(code[2]) || (line.len > end && line.ptr[end] != ' '))
-		return refuse_request(
-		    r, "The status line is not a version, three digits and a reason.");
-	r->head.status = (code[0] - '0') * 100 + (code[1] - '0') * 10 + (code[2] - '0');
+	if (line.len < VERSION_LEN + 4 || line.ptr[VERSION_LEN] != ' ')
+		return refuse_request(r, "The status line is not a version, a space and a code.");
+	code = (struct slice){line.ptr + VERSION_LEN + 1, 3};
+	reason = (struct slice){code.ptr + code.len, line.len - VERSION_LEN - 1 - code.len};
+	if (!is_digit(code.ptr[0]) || !is_digit(code.ptr[1]) || !is_digit(code.ptr[2]) ||
+	    (reason.len > 0 && reason.ptr[0] != ' '))
+		return refuse_request(r, "The status code is not three digits.");
+	if (reason.len > 0)
+		reason = (struct slice){reason.ptr + 1, reason.len - 1};
+	r->head.reason = reason;
+	r->head.status = (code.ptr[0] - '0') * 100 + (code.ptr[1] - '0') * 10 + (code.ptr[2] - '0');
 	if (r->head.status < 100 || r->head.status > 599)
 		return refuse_request(r, "The status code is not from 100 to 599.");
-	r->head.reason = (struct slice){line.ptr + end, line.len - end};
-	if (line.len > end)
-		r->head.reason = (struct slice){line.ptr + end + 1, line.len - end - 1};
-	return read_version(r, (struct slice){line.ptr, VERSION_LEN});
+	return read_version(r, version);
 }
 
 /* The options in a Connection or Proxy-Connection field. */

@@ -18,7 +18,8 @@
 
 struct head_limits {
 	size_t line;   /* bytes of the start line, without CRLF */
-	size_t size;   /* bytes of the whole head */
+	size_t size;   /* bytes of the whole head, its CRLFs and what was skipped included; a head
+			  that has not ended with so many is refused, so a buffer of this size does */
 	size_t fields; /* field lines */
 };
 
@@ -64,9 +65,10 @@ struct head {
 	uint64_t content_length; /* when has_length */
 	bool has_length, chunked;
 	bool close, keep_alive; /* options of Connection, and of Proxy-Connection in requests */
-	bool upgrade;           /* Connection names upgrade and there is an Upgrade field */
-	bool expect_continue;
-	struct slice host; /* value of Host; ptr NULL when there is none */
+	bool upgrade;           /* Connection names upgrade and Upgrade names something; never in
+				   a request of HTTP/1.0 (RFC 9110 7.8) */
+	bool expect_continue;   /* likewise never in HTTP/1.0 (RFC 9110 10.1.1) */
+	struct slice host;      /* value of Host; ptr NULL when there is none */
 };
 
 /* How far head_scan has come.  All zero to begin. */
@@ -81,11 +83,13 @@ enum head_progress { HEAD_MORE, HEAD_COMPLETE, HEAD_BAD };
 
 /*
  * Look at data, which begins with the first byte after the last message and has
- * grown since the last call.  Up to one empty line before a request line is skipped
- * (RFC 9112 2.2); for responses there is none.  HEAD_COMPLETE: *ret_len is the
- * length of the head, everything before it (scan->skipped) included.  HEAD_BAD:
- * *ret_fail (FAIL_BAD_REQUEST, FAIL_LINE_TOO_LONG or FAIL_HEAD_TOO_LARGE) and a
- * sentence: bare CR, bare LF, NUL, controls.  A response's caller translates.
+ * grown since the last call (it may have moved).  Linear in all, and the verdict does
+ * not depend on how the data came in pieces.  Up to one empty line before a request
+ * line is skipped (RFC 9112 2.2); for responses there is none.  HEAD_COMPLETE:
+ * *ret_len is the length of the head, everything before it (scan->skipped) included.
+ * HEAD_BAD: *ret_error has FAIL_BAD_REQUEST, FAIL_LINE_TOO_LONG or FAIL_HEAD_TOO_LARGE
+ * and a sentence: bare CR, bare LF, NUL, controls.  A response's caller translates.
+ * After these two the scan is over.
  */
 struct head_source {
 	const char *data;
@@ -100,14 +104,16 @@ enum head_progress head_scan(struct head_scan *scan, const struct head_source *s
     const struct head_limits *limits, size_t *ret_len, struct head_error *ret_error);
 
 /*
- * Read a complete head (its empty line included, what was skipped in front not).  The
- * slices borrow from text.  FAIL_NONE, or a failure and a sentence; then there is
- * nothing to free.  Responses: every failure is FAIL_BAD_RESPONSE (or
- * FAIL_NO_MEMORY).
+ * Read a complete head (its empty line included, what was skipped in front not) that
+ * head_scan has let through: the bytes of values are not looked at again.  The
+ * slices borrow from text.  FAIL_NONE, or a failure and a sentence (static, without
+ * quotes or backslashes); then *ret_head is as it was and there is nothing to free.
+ * Responses: every failure is FAIL_BAD_RESPONSE (or FAIL_NO_MEMORY).  The
+ * request-target is left to target_parse, but for spaces.
  */
 enum fail head_parse_request(struct head *ret_head, struct slice text, const char **ret_why);
 enum fail head_parse_response(struct head *ret_head, struct slice text, const char **ret_why);
-void head_done(struct head *head);
+void head_done(struct head *head); /* all zero again */
 
 /* The first field with this id at or behind index `from`, or NULL. */
 const struct field *head_find(const struct head *head, enum field_id id, size_t from);

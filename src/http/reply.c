@@ -162,7 +162,7 @@ static bool is_printable(char c)
 static void add_plain(struct text *out, struct slice s)
 {
 	for (size_t i = 0; i < s.len; i++)
-		text_add(out, is_printable(s.ptr[i]) || s.ptr[i] == '\n' ? &s.ptr[i] : "?", 1);
+		text_add(out, is_printable(s.ptr[i]) ? &s.ptr[i] : "?", 1);
 }
 
 static void add_html(struct text *out, struct slice s)
@@ -337,8 +337,8 @@ static void write_answer(struct text *out, const struct reply *reply, const stru
 		page_write_plain(&body, page, reply->name);
 	if (body.failed || page->title.failed || page->detail.failed)
 		out->failed = true;
-	add_head(out, reply,
-	    reply->html ? "text/html; charset=utf-8" : "text/plain; charset=utf-8", body.len);
+	add_head(out, reply, reply->html ? "text/html; charset=utf-8" : "text/plain; charset=utf-8",
+	    body.len);
 	if (!reply->head_only)
 		text_add_slice(out, slice_of_text(&body));
 	text_done(&body);
@@ -370,11 +370,10 @@ void reply_write_about(struct text *out, const struct reply *reply)
 	    "This is a forward proxy, and it works. It has no pages of its own: enter its "
 	    "address and port as the HTTP and HTTPS proxy in the settings of your browser.";
 	text_add_string(&page.title, "penstock " PENSTOCK_VERSION);
-	for (int secure = 0; secure < 2; secure++) {
-		text_add_string(&page.detail,
-		    secure ? "\nexport https_proxy=http://" : "export http_proxy=http://");
-		text_add_slice(&page.detail, host);
-	}
+	text_add_string(&page.detail, "export http_proxy=http://");
+	text_add_slice(&page.detail, host);
+	text_add_string(&page.detail, " https_proxy=http://");
+	text_add_slice(&page.detail, host);
 	write_answer(out, &about, &page);
 	page_done(&page);
 }

@@ -302,7 +302,7 @@ static bool target_read_own(struct target *t, struct slice text, bool options, c
 	}
 	if (asterisk)
 		*why = "The request-target '*' is for OPTIONS only.";
-	else if (target_is_authority(text))
+	else if (target_read_authority(t, text, why) && t->port != 0)
 		*why = "A request-target of host and port is for CONNECT only; a proxy needs a URL "
 		       "that begins with http://.";
 	else
@@ -339,5 +339,5 @@ bool target_is_authority(struct slice text)
 	struct target scratch;
 	const char *why;
 
-	return target_read_authority(&scratch, text, &why);
+	return text.len > 0 && target_read_authority(&scratch, text, &why);
 }

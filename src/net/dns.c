@@ -64,7 +64,7 @@ struct dns {
 	bool reopening;   /* the channel goes away: what it held is asked again */
 	int timeout_ms;
 	struct metrics *metrics;
-	LIST_HEAD(, dns_socket) sockets;
+	LIST_HEAD(dns_socket_list, dns_socket) sockets;
 	struct event tick;  /* when c-ares wants to send again, or to give up */
 	struct event flush; /* delivers the finished */
 	struct ask_list lists[ASK_FINISHED + 1];
@@ -90,6 +90,18 @@ static void ask_free(struct ask *a)
 	a->dns->asked -= a->state == ASK_ASKED;
 	event_del(&a->timer);
 	free(a);
+}
+
+/* For the end: nothing is counted any more. */
+static void ask_list_clear(struct ask_list *list)
+{
+	struct ask *a;
+
+	while ((a = TAILQ_FIRST(list))) {
+		TAILQ_REMOVE(list, a, link);
+		event_del(&a->timer);
+		free(a);
+	}
 }
 
 static enum dns_status status_of(int ares_status)
@@ -274,12 +286,11 @@ static void ask_on_timer(evutil_socket_t fd, short what, void *arg)
 static void dns_on_socket_state(void *arg, ares_socket_t fd, int readable, int writable)
 {
 	struct dns *d = arg;
-	struct dns_socket *s;
+	struct dns_socket *s = LIST_FIRST(&d->sockets);
 	short what = (short)((readable ? EV_READ : 0) | (writable ? EV_WRITE : 0) | EV_PERSIST);
 
-	LIST_FOREACH(s, &d->sockets, link)
-	if (s->fd == fd)
-		break;
+	while (s && s->fd != fd)
+		s = LIST_NEXT(s, link);
 	if (s) {
 		event_del(&s->event);
 	} else {
@@ -318,7 +329,7 @@ static bool watch_changed(struct watch *w)
 	bool changed;
 
 	if (stat(w->path, &st) != 0)
-		memset(&st, 0, sizeof(st));
+		st = (struct stat){0};
 	changed = st.st_mtim.tv_sec != w->mtime.tv_sec || st.st_mtim.tv_nsec != w->mtime.tv_nsec ||
 		  st.st_ino != w->inode || st.st_size != w->size;
 	w->mtime = st.st_mtim;
@@ -384,12 +395,11 @@ void dns_free(struct dns *d)
 
 	if (!d)
 		return;
-	TAILQ_FOREACH(a, &d->lists[ASK_ASKED], link)
-	a->done = NULL;
+	for (a = TAILQ_FIRST(&d->lists[ASK_ASKED]); a; a = TAILQ_NEXT(a, link))
+		a->done = NULL;
 	ares_destroy(d->channel); /* frees those, and the sockets, through the callbacks */
-	for (size_t i = 0; i < ARRAY_LEN(d->lists); i++)
-		while ((a = TAILQ_FIRST(&d->lists[i])))
-			ask_free(a);
+	ask_list_clear(&d->lists[ASK_WAITING]);
+	ask_list_clear(&d->lists[ASK_FINISHED]);
 	event_del(&d->tick);
 	event_del(&d->flush);
 	free(d);

@@ -209,7 +209,7 @@ static void flow_run(struct flow *f)
 		int error = flow_send(f);
 
 		if (error == EAGAIN)
-			return; /* the pipe is kept */
+			break;
 		if (error) {
 			tunnel_fail(t, f->to, error);
 			flow_drop(f, t->pipes);
@@ -226,7 +226,8 @@ static void flow_run(struct flow *f)
 			moved += flow_take(f);
 		}
 	}
-	pipe_give(t->pipes, &f->pipe);
+	if (f->pipe.held == 0)
+		pipe_give(t->pipes, &f->pipe);
 }
 
 static void tunnel_free(struct tunnel *t)
@@ -264,17 +265,37 @@ static bool tunnel_is_over(struct tunnel *t)
 	return t->error != EPIPE || rest->closed || (!flow_holds(rest) && !rest->from->readable);
 }
 
-/* Let both directions go on, first the one that `first` feeds; the last act may be done. */
-static void tunnel_run(struct tunnel *t, struct side *first)
+/*
+ * A reset shows in reading, but not while nothing is read.  libevent 2.1.12 reports it as
+ * readable and writable, and not as closed.
+ */
+static void tunnel_check(struct tunnel *t, struct flow *from, struct flow *to)
+{
+	int error = 0;
+	socklen_t len = sizeof(error);
+
+	if (!flow_holds(from) && !from->ended)
+		return;
+	if (getsockopt(from->from->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0 || error == 0)
+		return;
+	tunnel_fail(t, from->from, error);
+	flow_drop(to, t->pipes);
+	to->closed = true;
+}
+
+/* Let both directions go on, first the one that `side` feeds; the last act may be done. */
+static void tunnel_run(struct tunnel *t, const struct side *side, bool maybe_reset)
 {
 	static const struct timeval at_once = {0};
-	struct flow *from = first == &t->client ? &t->up : &t->down;
-	struct flow *to = first == &t->client ? &t->down : &t->up;
+	struct flow *from = side == &t->client ? &t->up : &t->down;
+	struct flow *to = side == &t->client ? &t->down : &t->up;
 
 	t->moved = t->unfair = false;
 	flow_run(from);
+	if (maybe_reset)
+		tunnel_check(t, from, to);
 	flow_run(to);
-	/* Its failure closes the other's way out: what came from there still goes on. */
+	/* When the side could not be written to, what it had sent still goes on. */
 	if (t->error)
 		flow_run(from);
 	if (tunnel_is_over(t)) {
@@ -288,26 +309,6 @@ static void tunnel_run(struct tunnel *t, struct side *first)
 		event_add(&t->again, &at_once);
 }
 
-/*
- * A reset shows in reading, but not while nothing is read.  libevent 2.1.12 reports it as
- * readable and writable, and not as closed.
- */
-static void tunnel_check(struct tunnel *t, struct side *side)
-{
-	struct flow *from = side == &t->client ? &t->up : &t->down;
-	struct flow *to = side == &t->client ? &t->down : &t->up;
-	int error = 0;
-	socklen_t len = sizeof(error);
-
-	if (!flow_holds(from) && !from->ended)
-		return;
-	if (getsockopt(side->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0 || error == 0)
-		return;
-	tunnel_fail(t, side, error);
-	flow_drop(to, t->pipes);
-	to->closed = true;
-}
-
 static void tunnel_on_event(evutil_socket_t fd, short what, void *arg)
 {
 	struct side *side = arg;
@@ -317,9 +318,7 @@ static void tunnel_on_event(evutil_socket_t fd, short what, void *arg)
 	side->readable |= (what & (EV_READ | EV_CLOSED)) != 0;
 	side->writable |= (what & EV_WRITE) != 0;
 	t->up.fresh = t->down.fresh = true;
-	if ((what & (EV_READ | EV_WRITE)) == (EV_READ | EV_WRITE))
-		tunnel_check(t, side);
-	tunnel_run(t, side);
+	tunnel_run(t, side, (what & EV_READ) && (what & EV_WRITE));
 }
 
 static void tunnel_on_again(evutil_socket_t fd, short what, void *arg)
@@ -329,7 +328,7 @@ static void tunnel_on_again(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	t->up.fresh = t->down.fresh = false;
-	tunnel_run(t, &t->server);
+	tunnel_run(t, &t->server, false);
 }
 
 static void tunnel_on_idle(void *arg)
@@ -343,13 +342,12 @@ static void tunnel_on_idle(void *arg)
 
 /* ---- life ---------------------------------------------------------------------------------- */
 
-static int tunnel_watch(struct tunnel *t, struct event_base *base, struct side *side, int fd)
+static void side_init(
+    struct side *side, struct tunnel *t, struct event_base *base, evutil_socket_t fd)
 {
-	side->fd = fd;
-	side->tunnel = t;
+	*side = (struct side){.fd = fd, .tunnel = t};
 	event_assign(&side->event, base, fd, EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST,
 	    tunnel_on_event, side);
-	return event_add(&side->event, NULL);
 }
 
 static int flow_prefix(struct flow *f, struct evbuffer *prefix)
@@ -357,7 +355,7 @@ static int flow_prefix(struct flow *f, struct evbuffer *prefix)
 	if (!prefix || evbuffer_get_length(prefix) == 0)
 		return 0;
 	f->copied = evbuffer_new();
-	return f->copied ? 0 : -1;
+	return f->copied ? evbuffer_add_buffer(f->copied, prefix) : -1;
 }
 
 struct tunnel *tunnel_start(struct event_base *base, struct pipe_pool *pipes,
@@ -377,18 +375,15 @@ struct tunnel *tunnel_start(struct event_base *base, struct pipe_pool *pipes,
 	t->down = (struct flow){.from = &t->server, .to = &t->client, .pipe = {-1, -1, 0, 0}};
 	evtimer_assign(&t->again, base, tunnel_on_again, t);
 	deadline_init(&t->idle, base, tunnel_on_idle, t);
+	side_init(&t->client, t, base, sides->client_fd);
+	side_init(&t->server, t, base, sides->server_fd);
 	/* Even a socket that waits for nothing has the edge of being writable: all starts there. */
-	if (tunnel_watch(t, base, &t->client, sides->client_fd) != 0 ||
-	    tunnel_watch(t, base, &t->server, sides->server_fd) != 0 ||
-	    flow_prefix(&t->up, sides->client_prefix) != 0 ||
-	    flow_prefix(&t->down, sides->server_prefix) != 0) {
+	if (flow_prefix(&t->up, sides->client_prefix) != 0 ||
+	    flow_prefix(&t->down, sides->server_prefix) != 0 ||
+	    event_add(&t->client.event, NULL) != 0 || event_add(&t->server.event, NULL) != 0) {
 		tunnel_free(t);
 		return NULL;
 	}
-	if (t->up.copied)
-		evbuffer_add_buffer(t->up.copied, sides->client_prefix);
-	if (t->down.copied)
-		evbuffer_add_buffer(t->down.copied, sides->server_prefix);
 	deadline_set(&t->idle, t->idle_seconds);
 	return t;
 }

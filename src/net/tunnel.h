@@ -55,8 +55,7 @@ typedef void tunnel_done_fn(const struct tunnel_result *result, void *arg);
 
 /*
  * The descriptors stay open when it is done: closing them (with a reset when the other side
- * had one) is the owner's.  idle is rounded up to seconds.  Returns NULL when out of memory,
- * the prefixes as they were.
+ * had one) is the owner's.  idle is rounded up to seconds.  Returns NULL when out of memory.
  */
 struct tunnel *tunnel_start(struct event_base *base, struct pipe_pool *pipes,
     const struct tunnel_sides *sides, struct timeval idle, tunnel_done_fn *done, void *arg);

@@ -2,102 +2,173 @@
 
 #include <errno.h>
 #include <event2/event.h>
-#include <event2/event_struct.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
-#include "base/text.h"
 
-/* Lines are written when so much has gathered, or after a second. */
-#define ACCESSLOG_BUFFER 65536
+#define BUFFER_SIZE (64 * 1024)
+#define FLUSH_AFTER_S 1
+#define WARN_EVERY_S 60
 
-/* What a peer supplied is cut to this much, so that a line has a bound. */
-#define ACCESSLOG_FIELD_MAX 8192
-
-/* While writing fails, one complaint in so many seconds. */
-#define ACCESSLOG_QUIET_S 60
+/* What one field may take in a line, escapes included; longer ones are cut. */
+#define METHOD_SIZE 128
+#define USER_SIZE 256
+#define TARGET_SIZE 8192
+#define REFERER_SIZE 2048
+#define AGENT_SIZE 1024
+/* With room for the numbers, addresses, marks and the line's end. */
+#define LINE_SIZE (METHOD_SIZE + USER_SIZE + TARGET_SIZE + REFERER_SIZE + AGENT_SIZE + 512)
 
 struct accesslog {
 	char *path;
-	int fd; /* -1: nowhere */
-	struct text lines;
-	struct event timer;
-	bool waiting;   /* the timer is set */
-	time_t stamped; /* the second that stamp is of */
-	char stamp[40];
-	time_t complained;
-	uint64_t lost;
+	int fd;       /* -1: nowhere */
+	bool regular; /* a file, where a write of any size is one piece and does not wait */
+	bool torn;    /* the last write ended within a line */
+	struct event *timer;
+	time_t stamp_of;
+	char stamp[40]; /* "[23/Nov/2026:12:00:00 +0000]" for stamp_of */
+	uint64_t lost;  /* lines, since the last warning */
+	bool warned;
+	time_t warned_at; /* monotonic */
+	size_t used;
+	char buffer[BUFFER_SIZE];
 };
 
-static int accesslog_open(const char *path)
+/* ---- writing out ------------------------------------------------------------------------ */
+
+static size_t count_lines(const char *from, size_t len)
 {
-	if (strcmp(path, "-") == 0)
-		return fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0);
-	return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+	const char *end = from + len;
+	size_t lines = 0;
+
+	while ((from = memchr(from, '\n', (size_t)(end - from))) != NULL) {
+		lines++;
+		from++;
+	}
+	return lines;
 }
 
-static void accesslog_complain(struct accesslog *log, int error)
+/* Count lost lines; say so at most once in WARN_EVERY_S. */
+static void lose(struct accesslog *log, size_t lines, int error)
 {
-	time_t now = time(NULL);
+	struct timespec now = {0};
 
-	log->lost++;
-	if (log->complained != 0 && now - log->complained < ACCESSLOG_QUIET_S)
+	log->lost += lines;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (log->warned && now.tv_sec - log->warned_at < WARN_EVERY_S)
 		return;
-	log->complained = now;
-	log_warning("cannot write to the access log: %s, %llu pieces lost so far, ignoring",
+	log_warning("cannot write to the access log: %s, %llu lines lost, ignoring",
 	    strerror(error), (unsigned long long)log->lost);
+	log->warned = true;
+	log->warned_at = now.tv_sec;
+	log->lost = 0;
 }
 
-static void accesslog_flush(struct accesslog *log)
+/*
+ * How much goes into the next write.  A pipe or socket takes no more than PIPE_BUF
+ * at once without waiting or mixing it with what other workers write, so there it is
+ * as many whole lines as fit, or a piece of a line that is longer.
+ */
+static size_t piece_length(const struct accesslog *log, const char *from, size_t len)
+{
+	const char *end;
+
+	if (log->regular || len <= PIPE_BUF)
+		return len;
+	end = memrchr(from, '\n', PIPE_BUF);
+	return end ? (size_t)(end - from) + 1 : PIPE_BUF;
+}
+
+/* A full pipe is an error, not a reason to wait: the worker has others to serve. */
+static ssize_t write_piece(const struct accesslog *log, const char *from, size_t len)
+{
+	struct pollfd ready = {.fd = log->fd, .events = POLLOUT};
+	ssize_t n;
+
+	if (!log->regular && poll(&ready, 1, 0) == 0) {
+		errno = EAGAIN;
+		return -1;
+	}
+	do
+		n = write(log->fd, from, len);
+	while (n < 0 && errno == EINTR);
+	return n;
+}
+
+static void flush(struct accesslog *log)
 {
 	size_t done = 0;
 
-	while (done < log->lines.len) {
-		ssize_t n = write(log->fd, log->lines.ptr + done, log->lines.len - done);
+	event_del(log->timer);
+	while (done < log->used) {
+		size_t len = piece_length(log, log->buffer + done, log->used - done);
+		ssize_t n = write_piece(log, log->buffer + done, len);
+		int error = n < 0 ? errno : ENOSPC;
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0) {
-			accesslog_complain(log, errno);
+		done += n < 0 ? 0 : (size_t)n;
+		if (n < 0 || (size_t)n < len) {
+			lose(log,
+			    count_lines(log->buffer + done, log->used - done) -
+				(done == 0 && log->torn),
+			    error);
 			break;
 		}
-		done += (size_t)n;
 	}
-	/* A burst does not hold its memory for ever, and a failed text starts anew. */
-	if (log->lines.size > 2 * ACCESSLOG_BUFFER || log->lines.failed)
-		text_done(&log->lines);
-	text_clear(&log->lines);
+	if (done > 0)
+		log->torn = log->buffer[done - 1] != '\n';
+	log->used = 0;
 }
 
 static void accesslog_on_timer(evutil_socket_t fd, short what, void *arg)
 {
-	struct accesslog *log = arg;
-
 	(void)fd;
 	(void)what;
-	log->waiting = false;
-	accesslog_flush(log);
+	flush(arg);
+}
+
+/* ---- opening ---------------------------------------------------------------------------- */
+
+static int open_target(struct accesslog *log)
+{
+	/* Not blocking: neither opening nor writing may wait, whatever the path names. */
+	int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+	struct stat info;
+	int fd = strcmp(log->path, "-") == 0 ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0)
+					     : open(log->path, flags, 0640);
+
+	if (fd < 0)
+		return -1;
+	if (log->fd >= 0)
+		close(log->fd);
+	log->fd = fd;
+	log->regular = fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
+	return 0;
 }
 
 struct accesslog *accesslog_new(struct event_base *base, const char *path)
 {
 	struct accesslog *log = calloc(1, sizeof(*log));
+	int error = ENOMEM;
 
 	if (!log)
 		return NULL;
 	log->fd = -1;
 	log->path = strdup(path);
-	evtimer_assign(&log->timer, base, accesslog_on_timer, log);
-	if (log->path && path[0] != '\0')
-		log->fd = accesslog_open(path);
-	if (log->path && (path[0] == '\0' || log->fd >= 0))
-		return log;
-	free(log->path);
-	free(log);
+	log->timer = event_new(base, -1, 0, accesslog_on_timer, log);
+	if (log->path && log->timer) {
+		if (path[0] == '\0' || open_target(log) == 0)
+			return log;
+		error = errno;
+	}
+	accesslog_free(log);
+	errno = error;
 	return NULL;
 }
 
@@ -105,139 +176,163 @@ void accesslog_free(struct accesslog *log)
 {
 	if (!log)
 		return;
-	event_del(&log->timer);
-	accesslog_flush(log);
+	if (log->timer) {
+		flush(log);
+		event_free(log->timer);
+	}
 	if (log->fd >= 0)
 		close(log->fd);
-	text_done(&log->lines);
 	free(log->path);
 	free(log);
 }
 
 int accesslog_reopen(struct accesslog *log)
 {
-	int fd;
-
 	if (log->fd < 0)
 		return 0;
-	fd = accesslog_open(log->path);
-	if (fd < 0)
+	flush(log);
+	if (open_target(log) != 0)
 		return -1;
-	accesslog_flush(log);
-	close(log->fd);
-	log->fd = fd;
+	log->torn = false;
 	return 0;
 }
 
 /* ---- one line --------------------------------------------------------------------------- */
 
-static void add_escaped(struct text *out, struct slice s)
+static void put(struct accesslog *log, struct slice text)
 {
-	char piece[1024];
-
-	if (s.len > ACCESSLOG_FIELD_MAX)
-		s.len = ACCESSLOG_FIELD_MAX;
-	while (s.len > 0) {
-		/* An escape takes four bytes at most. */
-		size_t n = s.len < sizeof(piece) / 4 - 1 ? s.len : sizeof(piece) / 4 - 1;
-
-		text_add(out, piece, log_escape(piece, sizeof(piece), s.ptr, n));
-		s.ptr += n;
-		s.len -= n;
-	}
+	memcpy(log->buffer + log->used, text.ptr, text.len);
+	log->used += text.len;
 }
 
-static void add_quoted(struct text *out, struct slice s)
+static void put_string(struct accesslog *log, const char *text)
 {
-	text_add_slice(out, SLICE(" \""));
-	if (s.len > 0)
-		add_escaped(out, s);
+	put(log, (struct slice){text, strlen(text)});
+}
+
+static void put_number(struct accesslog *log, uint64_t number)
+{
+	char digits[20];
+	size_t at = sizeof(digits);
+
+	do
+		digits[--at] = (char)('0' + number % 10);
+	while ((number /= 10) != 0);
+	put(log, (struct slice){digits + at, sizeof(digits) - at});
+}
+
+/* At most size - 1 bytes; "-" for an empty text. */
+static void put_escaped(struct accesslog *log, struct slice text, size_t size)
+{
+	if (text.len == 0)
+		put(log, SLICE("-"));
 	else
-		text_add_slice(out, SLICE("-"));
-	text_add_slice(out, SLICE("\""));
+		log->used += log_escape(log->buffer + log->used, size, text.ptr, text.len);
 }
 
-static void add_time(struct accesslog *log, time_t when)
+/* Stands without quotes, so its spaces are escaped too. */
+static void put_user(struct accesslog *log, const char *user)
 {
-	static const char months[12][4] = {
-	    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-	struct text stamp = {0};
-	struct tm tm;
-	long zone;
+	size_t end = log->used + USER_SIZE;
 
-	if (when != log->stamped && localtime_r(&when, &tm)) {
-		zone = tm.tm_gmtoff / 60;
-		text_add_format(&stamp, "[%02d/%s/%04d:%02d:%02d:%02d %c%02ld%02ld]", tm.tm_mday,
-		    months[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec,
-		    zone < 0 ? '-' : '+', labs(zone) / 60, labs(zone) % 60);
-		if (!stamp.failed && stamp.len < sizeof(log->stamp)) {
-			memcpy(log->stamp, stamp.ptr, stamp.len + 1);
-			log->stamped = when;
-		}
-		text_done(&stamp);
-	}
-	text_add_string(&log->lines, log->stamp);
-}
-
-static void add_request(struct text *out, const struct accesslog_entry *entry)
-{
-	if (entry->method.len == 0) {
-		text_add_slice(out, SLICE(" \"-\""));
+	if (!user || user[0] == '\0') {
+		put(log, SLICE("-"));
 		return;
 	}
-	text_add_slice(out, SLICE(" \""));
-	add_escaped(out, entry->method);
-	text_add_slice(out, SLICE(" "));
-	add_escaped(out, entry->target);
-	text_add_slice(out, entry->minor == 0 ? SLICE(" HTTP/1.0\"") : SLICE(" HTTP/1.1\""));
+	for (; *user != '\0' && end - log->used > sizeof("\\x20"); user++) {
+		if (*user == ' ')
+			put(log, SLICE("\\x20"));
+		else
+			put_escaped(log, (struct slice){user, 1}, end - log->used);
+	}
 }
 
-/* A number, or "-" for what there is not. */
-static void add_number(struct text *out, bool there, uint64_t number)
+static void put_time(struct accesslog *log, time_t when)
 {
-	text_add_slice(out, SLICE(" "));
-	if (there)
-		text_add_number(out, number);
+	struct tm local;
+
+	if (log->stamp[0] == '\0' || when != log->stamp_of) {
+		if (!localtime_r(&when, &local) ||
+		    strftime(log->stamp, sizeof(log->stamp), "[%d/%b/%Y:%H:%M:%S %z]", &local) == 0)
+			strcpy(log->stamp, "[-]");
+		log->stamp_of = when;
+	}
+	put_string(log, log->stamp);
+}
+
+static void put_client(struct accesslog *log, const struct addr *client)
+{
+	char text[ADDR_TEXT_MAX] = "-";
+
+	if (client->family != 0)
+		addr_format_ip(client, text);
+	put_string(log, text);
+}
+
+static void put_destination(struct accesslog *log, const struct addr *destination)
+{
+	char text[ADDR_TEXT_MAX] = "-";
+
+	if (destination->family != 0)
+		addr_format(destination, text);
+	put_string(log, text);
+}
+
+static void put_request(struct accesslog *log, const struct accesslog_entry *entry)
+{
+	if (entry->method.len == 0) {
+		put(log, SLICE("-"));
+		return;
+	}
+	put_escaped(log, entry->method, METHOD_SIZE);
+	put(log, SLICE(" "));
+	put_escaped(log, entry->target, TARGET_SIZE);
+	put(log, entry->minor == 0 ? SLICE(" HTTP/1.0") : SLICE(" HTTP/1.1"));
+}
+
+/* Needs LINE_SIZE of room. */
+static void put_line(struct accesslog *log, const struct accesslog_entry *entry)
+{
+	put_client(log, &entry->client);
+	put(log, SLICE(" - "));
+	put_user(log, entry->user);
+	put(log, SLICE(" "));
+	put_time(log, entry->began);
+	put(log, SLICE(" \""));
+	put_request(log, entry);
+	put(log, SLICE("\" "));
+	if (entry->status == 0)
+		put(log, SLICE("-"));
 	else
-		text_add_slice(out, SLICE("-"));
+		put_number(log, (uint64_t)entry->status);
+	put(log, SLICE(" "));
+	put_number(log, entry->down);
+	put(log, SLICE(" \""));
+	put_escaped(log, entry->referer, REFERER_SIZE);
+	put(log, SLICE("\" \""));
+	put_escaped(log, entry->agent, AGENT_SIZE);
+	put(log, SLICE("\" "));
+	put_number(log, entry->duration_ms);
+	put(log, SLICE(" "));
+	put_number(log, entry->up);
+	put(log, SLICE(" "));
+	put_destination(log, &entry->destination);
+	put(log, SLICE(" "));
+	put_string(log, entry->end);
+	put(log, SLICE("\n"));
 }
 
 void accesslog_write(struct accesslog *log, const struct accesslog_entry *entry)
 {
-	struct timeval second = {1, 0};
-	struct text *out = &log->lines;
-	char address[ADDR_TEXT_MAX];
+	static const struct timeval delay = {FLUSH_AFTER_S, 0};
 
 	if (log->fd < 0)
 		return;
-	addr_format_ip(&entry->client, address);
-	text_add_string(out, address);
-	text_add_slice(out, SLICE(" - "));
-	if (entry->user)
-		add_escaped(out, (struct slice){entry->user, strlen(entry->user)});
-	else
-		text_add_slice(out, SLICE("-"));
-	text_add_slice(out, SLICE(" "));
-	add_time(log, entry->began);
-	add_request(out, entry);
-	add_number(out, entry->status != 0, (uint64_t)entry->status);
-	add_number(out, true, entry->down);
-	add_quoted(out, entry->referer);
-	add_quoted(out, entry->agent);
-	add_number(out, true, entry->duration_ms);
-	add_number(out, true, entry->up);
-	text_add_slice(out, SLICE(" "));
-	if (entry->destination.family != 0) {
-		addr_format(&entry->destination, address);
-		text_add_string(out, address);
-	} else {
-		text_add_slice(out, SLICE("-"));
-	}
-	text_add_slice(out, SLICE(" "));
-	text_add_string(out, entry->end);
-	text_add_slice(out, SLICE("\n"));
-	if (out->failed || out->len >= ACCESSLOG_BUFFER)
-		accesslog_flush(log);
-	else if (!log->waiting)
-		log->waiting = event_add(&log->timer, &second) == 0;
+	if (BUFFER_SIZE - log->used < LINE_SIZE)
+		flush(log);
+	if (log->used == 0 && log->torn)
+		put(log, SLICE("\n"));
+	put_line(log, entry);
+	if (!event_pending(log->timer, EV_TIMEOUT, NULL) && event_add(log->timer, &delay) < 0)
+		flush(log);
 }

@@ -185,7 +185,7 @@ static const struct key keys[] = {
 	.about = "A body may stand still, either way."},
     {"timeouts.tunnel", INT(timeouts.tunnel, 1, 604800, "600", "seconds"),
 	.about = "A tunnel (CONNECT, Upgrade) may stand still."},
-    {"timeouts.resolve", INT(timeouts.resolve, 1, 3600, "10", "seconds"),
+    {"timeouts.resolve", INT(timeouts.resolve, 1, 3600, "10", "seconds"), .fixed = true,
 	.about = "For the whole lookup of a name."},
     {"timeouts.linger", INT(timeouts.linger, 1, 3600, "5", "seconds"),
 	.about = "What a client still sends is read after an early answer, before closing."},
@@ -228,6 +228,7 @@ static const struct key keys[] = {
 	.about = "The least important message that is written."},
     {"log.access", .type = KEY_STRING, AT(config.log.access), .max = STRING_MAX, .fallback = "\"\"",
 	.expects = "a file name of at most 4095 bytes, \"-\" (standard output) or \"\" (none)",
+	.fixed = true,
 	.about = "The access log: a file, \"-\" for standard output, \"\" for none."},
 };
 
@@ -345,7 +346,7 @@ static const char *scan_comment(struct scan *s)
 
 /*
  * libconfig 1.5 wraps integers around: 4294967297 would be 1.  Nothing here goes
- * above eight digits, so a larger one becomes nine nines and is out of range.
+ * above eight digits, so a larger one becomes nine nines, out of range.
  */
 static void scan_number(struct scan *s)
 {
@@ -355,8 +356,8 @@ static void scan_number(struct scan *s)
 	char *end = start + len;
 
 	if (len > (hex ? 7 : 9) && *end != '.' && *end != 'e' && *end != 'E') {
-		memset(s->pos, ' ', (size_t)(end - s->pos));
-		memset(s->pos, '9', 9);
+		memset(s->pos, '0', (size_t)(end - s->pos));
+		memset(end - 9, '9', 9);
 	}
 	s->pos = end;
 }

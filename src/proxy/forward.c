@@ -31,12 +31,13 @@ struct forward {
 	bool upload_dead;   /* the origin takes no more */
 	bool origin_spoke;  /* a response head came, interim ones counted */
 	bool origin_keep, client_keep;
-	bool client_paused, origin_paused;
 	bool upgrade; /* the origin may switch protocols */
 	struct forward_result result;
 	forward_done_fn *done;
 	void *arg;
 };
+
+static void forward_settle(struct forward *f);
 
 /* ---- the end ---------------------------------------------------------------------------- */
 
@@ -51,7 +52,7 @@ static void forward_finish(struct forward *f)
 	result.request_done = f->request_done;
 	result.keep = result.fail == FAIL_NONE && f->request_done && f->client_keep;
 	if (f->up && !result.switched)
-		upstream_discard(f->up);
+		upstream_abort(f->up);
 	intake_set_user(f->request.intake, NULL, NULL);
 	event_del(&f->kick);
 	deadline_done(&f->deadline);
@@ -78,9 +79,13 @@ static void forward_fail(struct forward *f, enum fail fail, const char *why)
 static void forward_touch(struct forward *f)
 {
 	const struct config *config = f->request.config;
-	bool waiting = f->request_done && !f->result.answered;
+	int seconds = config->timeouts.body;
 
-	deadline_set(&f->deadline, waiting ? config->timeouts.first_byte : config->timeouts.body);
+	if (f->request_done && !f->result.answered)
+		seconds = config->timeouts.first_byte;
+	else if (f->response_done && f->up)
+		seconds = config->timeouts.linger;
+	deadline_set(&f->deadline, seconds);
 }
 
 static enum fail forward_late(const struct forward *f)
@@ -100,6 +105,11 @@ static void forward_on_deadline(void *arg)
 {
 	struct forward *f = arg;
 
+	if (f->response_done && f->up) { /* the origin has answered and takes no more */
+		f->upload_dead = true;
+		forward_settle(f);
+		return;
+	}
 	forward_fail(f, f->up ? forward_late(f) : FAIL_CLIENT_TIMEOUT, NULL);
 	forward_finish(f);
 }
@@ -125,39 +135,42 @@ static void forward_take_body(struct forward *f)
 	}
 }
 
-/* The response is complete: the origin's part ends here, whatever of the request is left. */
+/*
+ * Whether the request is done with, when the response is complete.  A refusal ends it; behind a
+ * success the origin may still be reading, and gets what comes as long as it takes it.
+ */
+static bool forward_upload_is_over(const struct forward *f)
+{
+	return f->request_done || f->upload_dead || f->result.status >= 300;
+}
+
+/* The origin's part ends here, whatever of the request is left. */
 static void forward_release(struct forward *f)
 {
 	struct upstream *up = f->up;
 
 	f->up = NULL;
-	upstream_give(up, f->origin_keep && f->request_done && !f->upload_dead);
+	if (f->request_done && !f->upload_dead)
+		upstream_give(up, f->origin_keep);
+	else
+		upstream_abort(up);
 }
 
+/* Stop a source while its sink is full, until that has room again. */
 static void forward_pace(struct forward *f)
 {
-	bool client_full = relay_is_full(&f->down_relay);
-
 	if (!f->up)
 		return;
-	if (client_full != f->origin_paused) {
-		if (client_full) {
-			upstream_pause(f->up);
-			f->origin_paused = true;
-		} else if (relay_has_room(&f->down_relay)) {
-			upstream_resume(f->up);
-			f->origin_paused = false;
-		}
-	}
+	if (relay_is_full(&f->down_relay))
+		upstream_pause(f->up);
+	else if (relay_has_room(&f->down_relay))
+		upstream_resume(f->up);
 	if (f->request_done || f->upload_dead)
 		return;
-	if (relay_is_full(&f->up_relay) && !f->client_paused) {
+	if (relay_is_full(&f->up_relay))
 		intake_pause(f->request.intake);
-		f->client_paused = true;
-	} else if (f->client_paused && relay_has_room(&f->up_relay)) {
+	else if (relay_has_room(&f->up_relay))
 		intake_resume(f->request.intake);
-		f->client_paused = false;
-	}
 }
 
 /* Draw the conclusions.  f may be gone behind it. */
@@ -176,9 +189,9 @@ static void forward_settle(struct forward *f)
 	if (f->up)
 		wire_flush(upstream_wire(f->up));
 	wire_flush(client);
-	if (f->response_done && f->up)
+	if (f->response_done && f->up && forward_upload_is_over(f))
 		forward_release(f);
-	if (f->response_done && wire_pending(client) == 0) {
+	if (f->response_done && !f->up && wire_pending(client) == 0) {
 		forward_finish(f);
 		return;
 	}
@@ -278,8 +291,9 @@ static enum upstream_next forward_on_head(const struct head *head, void *arg)
 	down->out = forward_framing(f, down->body.kind);
 	f->origin_keep = down->body.kind != BODY_CLOSE && !head->close &&
 			 (head->minor == 1 || head->keep_alive);
-	/* A client that is still sending is told that it need not go on. */
-	if (down->out == BODY_CLOSE || !f->request_done || intake_draining(f->request.intake))
+	/* A client that is still sending what was refused is told that it need not go on. */
+	if (down->out == BODY_CLOSE || (!f->request_done && head->status >= 300) ||
+	    intake_draining(f->request.intake))
 		f->client_keep = false;
 	response.framing = down->out;
 	response.close = !f->client_keep;
@@ -339,6 +353,11 @@ static void forward_on_origin_failed(enum fail fail, const char *why, void *arg)
 {
 	struct forward *f = arg;
 
+	if (f->response_done) {
+		f->upload_dead = true;
+		forward_settle(f);
+		return;
+	}
 	if (fail == FAIL_NONE && relay_close(&f->down_relay) == RELAY_ENDED) {
 		f->response_done = true;
 		f->origin_keep = false;

@@ -24,6 +24,9 @@
 #define INTAKE_READ_MAX (64 * 1024)
 #define INTAKE_AHEAD_MAX (64 * 1024)
 
+/* What is read of a request that has been answered already. */
+#define INTAKE_DISCARD_MAX (1024 * 1024)
+
 enum intake_state {
 	INTAKE_NEW,     /* accepted by evhttp, not yet ours */
 	INTAKE_IDLE,    /* no byte of the next request */
@@ -49,6 +52,7 @@ struct intake {
 	enum intake_state state;
 	enum intake_end end; /* what comes behind FLUSH */
 	struct addr client;
+	size_t discarded; /* bytes, while lingering */
 	struct head_scan scan;
 	char *head_text; /* of the request under way */
 	struct head head;
@@ -215,6 +219,18 @@ static void intake_read_head(struct intake *in)
 
 /* ---- the wire --------------------------------------------------------------------------- */
 
+/*
+ * Lingering: a little is read and dropped, so that closing does not reset the connection
+ * before the answer was read.  Whoever sends more is left to fill the socket.
+ */
+static void intake_discard(struct intake *in, size_t got)
+{
+	evbuffer_drain(in->input, evbuffer_get_length(in->input));
+	in->discarded += got;
+	if (in->discarded >= INTAKE_DISCARD_MAX)
+		wire_read_off(&in->wire, true);
+}
+
 static void intake_on_readable(void *arg)
 {
 	struct intake *in = arg;
@@ -238,7 +254,7 @@ static void intake_on_readable(void *arg)
 			wire_read_off(&in->wire, true);
 		return;
 	default:
-		evbuffer_drain(in->input, evbuffer_get_length(in->input));
+		intake_discard(in, (size_t)got);
 		return;
 	}
 }

@@ -107,6 +107,13 @@ void upstream_discard(struct upstream *up)
 	event_active(&up->turn, 0, 0);
 }
 
+void upstream_abort(struct upstream *up)
+{
+	if (up->wired && up->state != UPSTREAM_DEAD)
+		wire_reset(up->wire.fd);
+	upstream_discard(up);
+}
+
 /* ---- reading ---------------------------------------------------------------------------- */
 
 static void upstream_fail(struct upstream *up, enum fail fail, const char *why)

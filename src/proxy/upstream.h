@@ -85,6 +85,7 @@ bool upstream_was_reused(const struct upstream *up);
 bool upstream_is_silent(const struct upstream *up); /* not a byte has come since it was handed out */
 struct wire *upstream_wire(struct upstream *up); /* for writing */
 
+/* Stop and resume reading; either may be called again and again. */
 void upstream_pause(struct upstream *up);
 void upstream_resume(struct upstream *up);
 
@@ -100,5 +101,11 @@ int upstream_detach(struct upstream *up, struct evbuffer **ret_input);
  */
 void upstream_give(struct upstream *up, bool reusable);
 void upstream_discard(struct upstream *up);
+
+/*
+ * Discard with a reset, for an exchange that did not come to its end: a mere close would wait behind
+ * what an origin that reads no more has not taken.
+ */
+void upstream_abort(struct upstream *up);
 
 #endif
