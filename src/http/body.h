@@ -3,7 +3,9 @@
  *
  * Reads piece by piece, never holds payload: none, a length, chunked (RFC 9112 7.1),
  * or until the connection closes.  Chunk extensions are skipped (bounded), sizes are
- * hex digits only, at most 16; trailers are checked and collected (bounded).
+ * hex digits only, at most 16; trailers are checked and collected (bounded), without
+ * those that are about framing, routing or one connection (RFC 9110 6.5.1, 7.6.1).
+ * Any way of cutting the input gives the same payload and the same end.
  */
 #ifndef HTTP_BODY_H
 #define HTTP_BODY_H
@@ -19,16 +21,16 @@ enum body_kind { BODY_NONE, BODY_LENGTH, BODY_CHUNKED, BODY_CLOSE };
 
 struct body {
 	enum body_kind kind;
-	int state; /* private */
-	bool ended;
-	uint64_t left;        /* of the length, or of the chunk */
+	int state;            /* private */
+	bool ended;           /* with the last byte of a length, before BODY_END says so */
+	uint64_t left;        /* of the length, or of the chunk; trailers: what they may take */
 	size_t line;          /* bytes of the framing line so far */
 	struct text trailers; /* complete field lines with CRLF, checked; for the sender of a
 				 chunked message */
 };
 
 #define BODY_LINE_MAX 4096 /* of a chunk-size line with its extensions, or of a trailer field */
-#define BODY_TRAILERS_MAX 16384 /* of all trailers */
+#define BODY_TRAILERS_MAX 16384 /* of all trailers, those that are dropped included */
 
 enum body_event {
 	BODY_DATA,    /* the *ret_used first bytes are payload */
@@ -36,10 +38,13 @@ enum body_event {
 	BODY_MORE,    /* nothing left to look at */
 	BODY_END,     /* the *ret_used first bytes belonged to the body's end; the next are another
 			 message's */
-	BODY_BAD      /* framing is broken: refuse, never resume */
+	BODY_BAD      /* framing is broken, or no memory for trailers: refuse, never resume */
 };
 
-/* Where the body of a request, or of the response to a method, ends (RFC 9112 6.3). */
+/*
+ * Where the body of a request, or of the response to a method, ends (RFC 9112 6.3).
+ * Nothing is borrowed.  What b held before is overwritten, not freed.
+ */
 void body_of_request(struct body *b, const struct head *request);
 void body_of_response(struct body *b, const struct head *response, struct slice method);
 void body_done(struct body *b); /* frees the trailers */
@@ -53,7 +58,7 @@ enum body_event body_next(struct body *b, const char *bytes, size_t len, size_t 
 /* The connection closed: whether the body ended with it properly. */
 bool body_close(struct body *b);
 
-/* Write "HEX\r\n" for a chunk of this size; returns its length.  The chunk ends with "\r\n". */
+/* Write "hex\r\n" for a chunk of this size; returns its length.  The chunk ends with "\r\n". */
 #define BODY_CHUNK_HEAD_MAX 19
 size_t body_chunk_head(uint64_t size, char out[BODY_CHUNK_HEAD_MAX]);
 

@@ -225,6 +225,11 @@ static void add_request_field(
 		if (!request->head->chunked)
 			add_field(out, field->name, field->value);
 		return;
+	case FIELD_EXPECT:
+		/* Of no meaning in HTTP/1.0 (RFC 9110 10.1.1); as HTTP/1.1 it would get one. */
+		if (request->head->minor == 0)
+			return;
+		break;
 	case FIELD_MAX_FORWARDS:
 		if (request->max_forwards < 0)
 			break;

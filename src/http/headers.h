@@ -3,6 +3,10 @@
  *
  * RFC 9110 7.6: hop-by-hop fields, Via, Max-Forwards, loops.  Reads checked heads,
  * writes new ones as text; fields keep their order, duplicates and values byte for byte.
+ * Removed both ways are Connection and every field that it names (Host, Content-Length,
+ * Transfer-Encoding and Via excepted), Keep-Alive, Proxy-Connection, TE, Trailer, and
+ * Upgrade unless it is passed on.  A head that could not be written for want of memory
+ * leaves the text failed.
  */
 #ifndef HTTP_HEADERS_H
 #define HTTP_HEADERS_H
@@ -29,36 +33,40 @@ enum fail headers_max_forwards(const struct head *head, int *ret_value, const ch
 bool headers_keep_alive(const struct head *request);
 
 /*
- * Append the head for the origin: request line in origin-form, Host from the target
- * first, the client's fields without hop-by-hop ones, Via.  `upgrade`: pass Upgrade on.
+ * Append the head for the origin: request line in origin-form, always HTTP/1.1, Host from
+ * the target first, the client's fields without hop-by-hop ones and Proxy-Authorization, Via.
+ * A chunked request says exactly "Transfer-Encoding: chunked", another its Content-Length
+ * as written.  Without Connection, unless upgrading: the connection persists.
  */
 struct headers_request {
 	const struct head *head;
 	const struct target *target;
 	const char *name; /* our pseudonym */
-	bool upgrade;
+	bool upgrade;     /* pass Upgrade on, with "Connection: upgrade" */
 	int max_forwards; /* the value to write; -1: as it came */
 };
 void headers_write_request(struct text *out, const struct headers_request *request);
 
-/* Append the head for the client. */
+/* Append the head for the client, without Proxy-Authenticate and Proxy-Authentication-Info too. */
 struct headers_response {
 	const struct head *head;
 	const char *name;
-	int client_minor; /* 1.0 clients get Connection: keep-alive said aloud */
-	enum body_kind
-	    framing;  /* towards the client: BODY_CHUNKED adds Transfer-Encoding; Content-Length
-			 is kept for BODY_LENGTH and BODY_NONE, dropped otherwise */
-	bool close;   /* Connection: close */
-	bool upgrade; /* 101: Connection and Upgrade are passed on */
+	int client_minor;       /* 1.0 clients get Connection: keep-alive said aloud */
+	enum body_kind framing; /* towards the client: BODY_CHUNKED adds Transfer-Encoding;
+				   Content-Length is kept for BODY_LENGTH and BODY_NONE (not with
+				   1xx and 204, RFC 9110 8.6), dropped otherwise */
+	bool close;             /* Connection: close */
+	bool upgrade;           /* 101: Connection and Upgrade are passed on */
 };
 void headers_write_response(struct text *out, const struct headers_response *response);
 
 /* Append an interim (1xx) head as it came, without hop-by-hop fields, with Via. */
 void headers_write_interim(struct text *out, const struct head *head, const char *name);
 
-/* Append the answer to TRACE with Max-Forwards: 0: the request as received, secrets left out (RFC
- * 9110 9.3.8). */
+/*
+ * Append what the answer to TRACE has as its body (message/http): the request as received,
+ * without Cookie, Authorization and Proxy-Authorization (RFC 9110 9.3.8).
+ */
 void headers_write_trace(struct text *out, const struct head *request);
 
 #endif

@@ -123,6 +123,11 @@ const char *reply_sentence(enum fail fail)
 	return face_of(fail)->sentence;
 }
 
+bool reply_ends_connection(enum fail fail)
+{
+	return fail >= FAIL_BAD_REQUEST && fail <= FAIL_BODY_TIMEOUT;
+}
+
 const char *reply_reason(int status)
 {
 	static const struct {

@@ -62,7 +62,9 @@ enum fail {
 int reply_status(enum fail fail);
 const char *reply_token(enum fail fail); /* "dns_timeout" */
 const char *reply_sentence(enum fail fail);
-const char *reply_reason(int status); /* "Bad Gateway" */
+bool reply_ends_connection(
+    enum fail fail); /* the request broke a rule: what follows it is not to be read */
+const char *reply_reason(int status); /* "Bad Gateway"; "" for what we never answer */
 
 struct reply {
 	enum fail fail;
@@ -77,11 +79,16 @@ struct reply {
 	bool close;     /* Connection: close, else keep-alive is kept (said aloud to 1.0 clients) */
 };
 
-/* Append head and page: Content-Length, Content-Type, Cache-Control: no-store, Date, Via,
- * Proxy-Status. */
+/*
+ * Append head and page: Content-Length, Content-Type, Cache-Control: no-store, Date, Via,
+ * Proxy-Status.  Nothing for a failure that cannot be answered (status 0).
+ */
 void reply_write(struct text *out, const struct reply *reply);
 
-/* The page at "/": what this is.  As reply_write with status 200. */
+/*
+ * The page at "/": what this is.  As reply_write with status 200; host is where clients reach
+ * us, "proxy.example.org:3128".
+ */
 void reply_write_about(struct text *out, const struct reply *reply);
 
 /* A 200 with this body; type NULL: none, and the body is empty. */

@@ -3,6 +3,8 @@
 #include <arpa/inet.h>
 #include <string.h>
 
+#include "net/addr.h"
+
 #define LABEL_MAX 63 /* RFC 1035 2.3.4 */
 #define PORT_DIGITS_MAX 5
 #define HTTP_PORT 80
@@ -118,12 +120,13 @@ static bool target_ends_in_number(const struct target *t)
 
 static bool target_read_name(struct target *t, struct slice host, const char **why)
 {
-	struct in_addr ipv4;
+	struct addr ipv4;
 
 	if (!target_set_host(t, host, why) || !target_check_labels(t, why))
 		return false;
-	if (target_ends_in_number(t) && inet_pton(AF_INET, t->host, &ipv4) != 1) {
-		*why = "The host ends in a number but is no IPv4 address of four decimal numbers.";
+	if (target_ends_in_number(t) &&
+	    addr_parse_loose((struct slice){t->host, t->host_len}, &ipv4) != 0) {
+		*why = "The host ends in a number but is no IPv4 address.";
 		return false;
 	}
 	return true;

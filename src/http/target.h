@@ -4,10 +4,9 @@
  * RFC 9112 3.2, RFC 3986.  Borrows from the head's text.  Safe for any bytes: what
  * head_scan has let through and what it has not.
  *
- * A host is a name of letters, digits, '-', '.' and '_', an IPv4 address in its one
- * usual form, or an IPv6 address in brackets.  A name that ends in a number but is no
- * such address ("127.1", "0x7f.0.0.1") is refused: the rules would take it for a name and
- * others for an address.
+ * A host is a name of letters, digits, '-', '.' and '_', an IPv4 address in any form that
+ * inet_aton(3) reads ("127.1", "0x7f000001"; the resolver takes it for the address it is), or an
+ * IPv6 address in brackets.  A name that ends in a number but is no such address is refused.
  * Path and query may hold any visible ASCII but '#' and '\', and go on byte for byte.
  */
 #ifndef HTTP_TARGET_H

@@ -630,7 +630,7 @@ static int read_settings(struct load *l, const config_setting_t *group, const ch
 	for (int i = 0; i < config_setting_length(group); i++) {
 		const config_setting_t *at = config_setting_get_elem(group, (unsigned)i);
 		const struct key *key;
-		char name[2 * KEY_NAME_MAX];
+		char name[2 * KEY_NAME_MAX], inner[sizeof(name) + 1];
 
 		snprintf(name, sizeof(name), "%s%s", prefix, config_setting_name(at));
 		key = key_find(name);
@@ -645,8 +645,8 @@ static int read_settings(struct load *l, const config_setting_t *group, const ch
 		if (!config_setting_is_group(at))
 			return refuse(
 			    l, config_setting_source_line(at), name, "must be a group { }");
-		strcat(name, ".");
-		if (read_settings(l, at, name) < 0)
+		snprintf(inner, sizeof(inner), "%s.", name);
+		if (read_settings(l, at, inner) < 0)
 			return -1;
 	}
 	return 0;

@@ -32,6 +32,7 @@ struct exchange {
 	struct config *config;
 	struct intake *intake;
 	const struct head *head; /* NULL: the request could not be read */
+	bool to_head;            /* its method is HEAD */
 	struct target target;
 	bool has_target;
 	size_t step;
@@ -196,12 +197,12 @@ static void exchange_on_deadline(void *arg)
 static struct reply exchange_reply(const struct exchange *x)
 {
 	struct reply reply = {
-	    .fail = x->fail, .why = x->why, .name = x->config->name, .minor = 1, .close = !x->keep};
+	    .fail = x->fail, .why = x->why, .name = x->config->name, .minor = 1, .close = !x->keep,
+	    .head_only = x->to_head};
 
 	if (x->head) {
 		reply.minor = x->head->minor;
 		reply.html = reply_accepts_html(exchange_field(x, FIELD_ACCEPT));
-		reply.head_only = slice_is(x->head->method, "HEAD");
 	}
 	if (x->has_target)
 		reply.host = (struct slice){x->target.host, x->target.host_len};
@@ -242,8 +243,8 @@ static void exchange_fail(struct exchange *x)
 			exchange_conclude(x);
 		return;
 	}
-	x->keep = x->head && x->request_done && headers_keep_alive(x->head) &&
-		  !intake_draining(x->intake);
+	x->keep = x->head && x->request_done && !reply_ends_connection(x->fail) &&
+		  headers_keep_alive(x->head) && !intake_draining(x->intake);
 	x->status = reply_status(x->fail);
 	text_clear(&x->text);
 	reply = exchange_reply(x);
@@ -601,6 +602,7 @@ void exchange_start(const struct intake_request *request, const struct exchange_
 	x->config = config_ref(services->config);
 	x->intake = request->intake;
 	x->head = request->head;
+	x->to_head = request->to_head;
 	x->max_forwards = -1;
 	x->server_fd = -1;
 	clock_gettime(CLOCK_MONOTONIC, &x->began);
@@ -615,6 +617,7 @@ void exchange_start(const struct intake_request *request, const struct exchange_
 		exchange_fail(x);
 		return;
 	}
+	x->to_head = slice_is(x->head->method, "HEAD");
 	/* Without a body the whole request is read already. */
 	x->request_done = !x->head->chunked && (!x->head->has_length || x->head->content_length == 0);
 	x->keep = x->request_done && headers_keep_alive(x->head) && !intake_draining(x->intake);

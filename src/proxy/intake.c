@@ -130,8 +130,12 @@ static void intake_lose(struct intake *in, enum fail why)
 
 static void intake_raise(struct intake *in, enum fail fail, const char *why)
 {
+	static const char method[] = "HEAD ";
 	struct intake_request request = {
 	    .intake = in, .head = fail == FAIL_NONE ? &in->head : NULL, .fail = fail, .why = why};
+
+	if (in->head_text)
+		request.to_head = strncmp(in->head_text + in->scan.skipped, method, sizeof(method) - 1) == 0;
 
 	in->state = INTAKE_BUSY;
 	deadline_stop(&in->deadline);

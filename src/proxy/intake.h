@@ -48,6 +48,7 @@ struct intake_request {
 	const struct head *head;
 	enum fail fail;
 	const char *why;
+	bool to_head; /* it could not be read, but the method is HEAD */
 };
 typedef void intake_request_fn(const struct intake_request *request, void *arg);
 

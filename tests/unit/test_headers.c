@@ -175,6 +175,10 @@ static void test_write_request(void **state)
 		false, -1,
 		"GET / HTTP/1.1\r\nHost: example.org\r\nx-B: 2\r\nX-a: 1\r\nx-b: \xc3\xa4 ,, \"\r\n"
 		"Empty: \r\nVia: 1.0 fred\r\nVia: 1.1 us\r\n\r\n"},
+	    {"PUT http://example.org/ HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: "
+	     "1\r\n\r\n",
+		false, -1,
+		"PUT / HTTP/1.1\r\nHost: example.org\r\nContent-Length: 1\r\nVia: 1.0 us\r\n\r\n"},
 	    /* hop-by-hop */
 	    {GET "Connection: keep-alive, X-Gone\r\nKeep-Alive: 5\r\nx-gone: 1\r\nX-Stays: 1\r\n"
 		 "Proxy-Connection: keep-alive\r\nProxy-Authorization: Basic x\r\nTE: trailers\r\n"

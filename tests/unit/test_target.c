@@ -76,6 +76,10 @@ static const struct {
     /* addresses */
     {"GET", "http://127.0.0.1/", TARGET_ABSOLUTE, "127.0.0.1", 80, "127.0.0.1", "/"},
     {"GET", "http://127.0.0.1./", TARGET_ABSOLUTE, "127.0.0.1", 80, "127.0.0.1.", "/"},
+    {"GET", "http://127.1/", TARGET_ABSOLUTE, "127.1", 80, "127.1", "/"},
+    {"GET", "http://2130706433/", TARGET_ABSOLUTE, "2130706433", 80, "2130706433", "/"},
+    {"GET", "http://0X7F000001:81/", TARGET_ABSOLUTE, "0x7f000001", 81, "0X7F000001:81", "/"},
+    {"CONNECT", "0177.0.0.1:443", TARGET_AUTHORITY, "0177.0.0.1", 443, "0177.0.0.1:443", ""},
     {"GET", "http://[::1]/", TARGET_ABSOLUTE, "::1", 80, "[::1]", "/"},
     {"GET", "http://[2001:DB8::A]:81", TARGET_ABSOLUTE, "2001:db8::a", 81, "[2001:DB8::A]:81", "/"},
     {"GET", "http://[::ffff:1.2.3.4]/", TARGET_ABSOLUTE, "::ffff:1.2.3.4", 80, "[::ffff:1.2.3.4]",
@@ -188,16 +192,13 @@ static const struct {
     {"GET", "http://a,b/", "other than letters"},
     {"GET", "http://a!b/", "other than letters"},
     {"GET", "http://a[b]/", "other than letters"},
-    /* what others read as an address */
-    {"GET", "http://127.1/", "ends in a number"},
-    {"GET", "http://2130706433/", "ends in a number"},
-    {"GET", "http://0x7f000001/", "ends in a number"},
-    {"GET", "http://0x/", "ends in a number"},
-    {"GET", "http://0X7F.1/", "ends in a number"},
-    {"GET", "http://0177.0.0.1/", "ends in a number"},
-    {"GET", "http://127.0.0.01/", "ends in a number"},
+    /* no address, and no name either */
     {"GET", "http://1.2.3.4.5/", "ends in a number"},
     {"GET", "http://1.2.3.256/", "ends in a number"},
+    {"GET", "http://4294967296/", "ends in a number"},
+    {"GET", "http://0x100000000/", "ends in a number"},
+    {"GET", "http://089.0.0.1/", "ends in a number"},
+    {"GET", "http://a.1/", "ends in a number"},
     {"GET", "http://a.b.0x1f/", "ends in a number"},
     /* IPv6 */
     {"GET", "http://[::1/", "without its ']'"},
@@ -276,8 +277,8 @@ static void test_every_byte(void **state)
 	    {"GET", "http://h/?a@b", visible, ""},
 	    {"GET", "/a@b", visible, ""},
 	    {"GET", "http://a@b/", name, "/?@"}, /* "a/b/", "a?b/", "a@b/" end the host */
-	    {"GET", "http://h:8@1", "0123456789", "/?"},
-	    {"GET", "http://[:@:1]/", "", ":"},
+	    {"GET", "http://h:8@1", "0123456789", "/?@"},
+	    {"GET", "http://[:@1]/", "", ":"},
 	    {"GET", "http://[::@1]/", "0123456789abcdefABCDEF", ""},
 	    {"CONNECT", "a@b:443", name, ""},
 	    {"CONNECT", "h:4@", "0123456789", ""},

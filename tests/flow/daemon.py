@@ -1,0 +1,292 @@
+"""The programs that tests start: the proxy itself, and a name server for it to ask."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+from peers import TIMEOUT
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BINARY = os.path.abspath(os.environ.get("PENSTOCK", os.path.join(ROOT, "build/release/penstock")))
+WORKERS = int(os.environ.get("PENSTOCK_WORKERS", "1"))
+
+# What must never be on the daemon's stderr: sanitizers and libevent's own complaints.
+ALARM = re.compile(
+    r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|MemorySanitizer|runtime error|\[err\]|\[warn\]"
+)
+
+DEFAULTS = {
+    "listen": [{"address": "127.0.0.1", "port": 0}],
+    "workers": WORKERS,
+    "access": {"allow_addresses": ["127.0.0.0/8", "::1"], "connect_ports": ["1-65535"]},
+    "timeouts": {"drain": 5},
+    "log": {"level": "debug"},
+}
+
+ACCESS_LINE = re.compile(
+    r'(?P<client>\S+) - (?P<user>\S+) \[(?P<time>[^]]+)\] "(?P<request>(?:[^"\\]|\\.)*)"'
+    r' (?P<status>\d{3}|-) (?P<down>\d+|-) "(?P<referer>(?:[^"\\]|\\.)*)"'
+    r' "(?P<agent>(?:[^"\\]|\\.)*)" (?P<duration>\d+) (?P<up>\d+|-) (?P<destination>\S+)'
+    r" (?P<end>[a-z0-9_]+)"
+)
+
+
+def merge(base, changes):
+    """A copy of base with the changes; groups are merged, None takes a key away."""
+    merged = dict(base)
+    for key, value in changes.items():
+        if isinstance(value, dict) and isinstance(merged.get(key), dict):
+            merged[key] = merge(merged[key], value)
+        elif value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = value
+    return merged
+
+
+def render(value):
+    """A Python value as libconfig text."""
+    if isinstance(value, dict):
+        return "{ " + " ".join(f"{k} = {render(v)};" for k, v in value.items()) + " }"
+    if isinstance(value, list):
+        inner = ", ".join(render(v) for v in value)
+        return f"( {inner} )" if any(isinstance(v, dict) for v in value) else f"[ {inner} ]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return str(value)
+
+
+def render_file(config):
+    return "".join(f"{k} = {render(v)};\n" for k, v in config.items())
+
+
+def poll(question, what, timeout=TIMEOUT):
+    """Ask until the answer is true, where there is no event to wait for."""
+    deadline = time.monotonic() + timeout
+    while not (answer := question()):
+        assert time.monotonic() < deadline, f"waited {timeout} s for {what}"
+        time.sleep(0.01)
+    return answer
+
+
+def sanitized():
+    """Whether the binary was built with a sanitizer: it is slow then and needs more memory."""
+    with open(BINARY, "rb") as f:
+        return re.search(rb"__(asan|tsan|msan)_init", f.read()) is not None
+
+
+class Program:
+    """A child process whose stderr is read line by line."""
+
+    def __init__(self, argv, **options):
+        self.lines = []
+        self._news = threading.Condition()
+        self._ended = False
+        self.process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            **options,
+        )
+        self.pid = self.process.pid
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self):
+        for line in self.process.stderr:
+            with self._news:
+                self.lines.append(line.rstrip("\n"))
+                self._news.notify_all()
+        with self._news:
+            self._ended = True
+            self._news.notify_all()
+
+    @property
+    def stderr(self):
+        return "\n".join(self.lines)
+
+    def wait_line(self, pattern, count=1, timeout=TIMEOUT):
+        """Wait for the count-th line of stderr that the pattern is found in; the match."""
+        found = []
+
+        def ready():
+            found[:] = [m for line in self.lines if (m := re.search(pattern, line))]
+            return len(found) >= count or self._ended
+
+        with self._news:
+            self._news.wait_for(ready, timeout)
+        assert len(found) >= count, f"no {pattern!r} on stderr, but:\n{self.stderr}"
+        return found[count - 1]
+
+    def wait_exit(self, timeout=TIMEOUT):
+        status = self.process.wait(timeout)
+        self._reader.join(timeout)
+        return status
+
+    def kill(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.wait_exit()
+
+
+class AccessLine:
+    """A line of the access log, its fields as attributes."""
+
+    def __init__(self, text):
+        self.text = text
+        match = ACCESS_LINE.fullmatch(text)
+        assert match, f"not the format of the access log: {text!r}"
+        self.__dict__.update(match.groupdict())
+
+    def __repr__(self):
+        return f"<{self.text}>"
+
+
+class Proxy(Program):
+    """The daemon with a configuration of its own, listening."""
+
+    def __init__(self, folder, config, env=None, stdout=None):
+        self.folder = folder
+        self.access_path = os.path.join(folder, "access.log")
+        self.config_path = os.path.join(folder, "penstock.conf")
+        self.config = merge(merge(DEFAULTS, {"log": {"access": self.access_path}}), config)
+        self.write_config()
+        argv = [BINARY, "-c", self.config_path]
+        super().__init__(argv, env={**os.environ, **(env or {})}, stdout=stdout)
+        try:
+            self.ports = [
+                int(self.wait_line(r"listening on \S+:(\d+)", count=i + 1)[1])
+                for i in range(len(self.config["listen"]))
+            ]
+        except AssertionError:
+            self.kill()
+            raise
+        self.port = self.ports[0]
+        self.address = ("127.0.0.1", self.port)
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def write_config(self, **changes):
+        """Write the file anew, with changes; SIGHUP makes the daemon read it."""
+        with open(self.config_path, "w", encoding="utf-8") as f:
+            f.write(render_file(merge(self.config, changes)))
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def alive(self):
+        return self.process.poll() is None
+
+    def access(self, count=1, path=None):
+        """The lines of the access log, as soon as there are that many."""
+
+        def lines():
+            try:
+                with open(path or self.access_path, encoding="ascii") as f:
+                    got = f.read().split("\n")[:-1]
+            except FileNotFoundError:
+                got = []
+            return got if len(got) >= count else None
+
+        return [AccessLine(line) for line in poll(lines, f"{count} lines in the access log")]
+
+    def status(self, key):
+        """A number from /proc/PID/status; sizes are in KiB."""
+        with open(f"/proc/{self.pid}/status", encoding="ascii") as f:
+            return int(re.search(rf"^{key}:\s+(\d+)", f.read(), re.M)[1])
+
+    def memory_peak(self):
+        """VmHWM: the most memory it ever had, in KiB."""
+        return self.status("VmHWM")
+
+    def descriptors(self, kind=""):
+        """How many descriptors are open; kind "socket", "pipe" or "" for all."""
+        folder = f"/proc/{self.pid}/fd"
+        count = 0
+        for name in os.listdir(folder):
+            try:
+                count += os.readlink(os.path.join(folder, name)).startswith(kind)
+            except FileNotFoundError:
+                pass
+        return count
+
+    def stop(self):
+        """End it as a service manager does; it has to go cleanly and quietly."""
+        assert self.alive(), f"the proxy ended by itself, {self.process.returncode}:\n{self.stderr}"
+        self.signal(signal.SIGTERM)
+        try:
+            status = self.wait_exit(TIMEOUT + self.config["timeouts"]["drain"])
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGABRT)
+            self.wait_exit()
+            raise AssertionError(f"did not end after SIGTERM:\n{self.stderr}") from None
+        assert status == 0, f"exit status {status}:\n{self.stderr}"
+        assert not ALARM.search(self.stderr), self.stderr
+
+    def stop_unless_stopped(self):
+        """For the end of a test: also a proxy that the test has stopped must have been quiet."""
+        if self.process.returncode is None:
+            self.stop()
+        assert self.process.returncode == 0, f"{self.process.returncode}:\n{self.stderr}"
+        assert not ALARM.search(self.stderr), self.stderr
+
+
+def run(*arguments, **options):
+    """Run the program to its end: a CompletedProcess."""
+    return subprocess.run(
+        [BINARY, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+        **options,
+    )
+
+
+class NameServer(Program):
+    """dnsmasq on a port of its own, knowing what the hosts text and the arguments say.
+
+    Names below .test that are not there do not exist; all others are refused.
+    """
+
+    def __init__(self, folder, hosts="", arguments=()):
+        path = os.path.join(folder, "hosts")
+        with open(path, "w", encoding="ascii") as f:
+            f.write(hosts)
+        for _ in range(20):
+            self.port = free_port()
+            super().__init__(
+                ["dnsmasq", "--no-daemon", f"--port={self.port}", "--listen-address=127.0.0.1"]
+                + ["--bind-interfaces", "--no-resolv", "--no-hosts", "--conf-file=/dev/null"]
+                + ["--pid-file=", "--user=root", "--log-queries", "--local=/test/"]
+                + [f"--addn-hosts={path}", *arguments],
+                env={**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin"},
+            )
+            line = self.wait_line(r"read .*hosts|dnsmasq: failed")
+            if "failed" not in line[0]:
+                self.address = f"127.0.0.1:{self.port}"
+                return
+            self.kill()
+        raise AssertionError(f"no name server:\n{self.stderr}")
+
+    def queries(self, name):
+        return sum(f"] {name} from" in line and "query[A" in line for line in self.lines)
+
+
+def free_port():
+    """A port that nobody listens on just now, neither TCP nor UDP."""
+    while True:
+        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+            tcp.bind(("127.0.0.1", 0))
+            try:
+                udp.bind(tcp.getsockname())
+            except OSError:
+                continue
+            return tcp.getsockname()[1]

@@ -1,0 +1,275 @@
+"""Memory: whatever is pushed at the proxy, it holds little of it.
+
+VmHWM of /proc decides: the most memory that the process ever had.
+"""
+
+import resource
+import selectors
+import socket
+import struct
+import threading
+import time
+
+import pytest
+
+import daemon
+from peers import TIMEOUT, Client, request, response
+
+GIB = 1 << 30
+BLOCK = memoryview(bytes(1 << 20))
+MIB = 1024  # VmHWM counts KiB
+SMALL = daemon.sanitized()  # bounds by the byte mean nothing then; the rest is still run
+# What may be on the way between two ends of which one does not read: what the proxy holds and
+# the kernel's buffers of four sockets, which it lets grow.
+ON_THE_WAY = 96 << 20
+
+
+@pytest.fixture
+def idle(proxy, origin, client):
+    """A proxy that has served once, so that its code is there, and what memory that took."""
+    p = proxy(limits={"clients": 5000})
+    c = client(p)
+    o = origin()
+    assert c.ask("POST", o.url(), body=b"x").status == 200
+    assert c.get(o.url()).status == 200
+    return p, p.memory_peak()
+
+
+def assert_grew(p, before, exchanges=1):
+    grown = p.memory_peak() - before
+    print(f"{grown} KiB more for {exchanges} exchanges")
+    if not SMALL:
+        assert grown <= MIB * exchanges, f"{grown} KiB for {exchanges} exchanges"
+
+
+def push(sock, total):
+    """Send up to so much, until nothing has moved for a second; how much went."""
+    sent = 0
+    selector = selectors.DefaultSelector()
+    selector.register(sock, selectors.EVENT_WRITE)
+    sock.setblocking(False)
+    while sent < total and selector.select(1):
+        try:
+            sent += sock.send(BLOCK[: total - sent])
+        except BlockingIOError:
+            pass
+    selector.close()
+    return sent
+
+
+HEADS = {
+    "length": b"Content-Length: %d\r\n\r\n" % (4 * GIB),
+    "one chunk": b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % (4 * GIB),
+    "close": b"\r\n",
+}
+
+
+@pytest.mark.parametrize("framing", HEADS)
+def test_a_download_that_is_not_read(idle, origin, client, framing):
+    p, before = idle
+    pushed = []
+
+    def handler(c):
+        c.next_request()
+        c.send(b"HTTP/1.1 200 OK\r\n" + HEADS[framing])
+        pushed.append(push(c.sock, 4 * GIB))
+
+    o = origin(handler)
+    c = client(p)
+    c.request("GET", o.url())
+    o.connection().wait_finished(50)
+    assert pushed[0] < ON_THE_WAY
+    assert_grew(p, before)
+
+
+@pytest.mark.parametrize("framing", ["length", "one chunk"])
+def test_an_upload_that_is_not_read(idle, origin, client, framing):
+    p, before = idle
+    done = threading.Event()
+
+    def handler(c):
+        c.sock.recv(1)
+        done.wait(50)
+
+    c = client(p)
+    o = origin(handler)
+    c.send(f"PUT {o.url()} HTTP/1.1\r\nHost: {o.authority}\r\n".encode() + HEADS[framing])
+    assert push(c.sock, 4 * GIB) < ON_THE_WAY
+    done.set()
+    assert_grew(p, before)
+
+
+@pytest.mark.parametrize("side", ["client", "origin"])
+def test_a_tunnel_that_is_not_read(idle, origin, client, side):
+    p, before = idle
+    pushed, done = [], threading.Event()
+
+    def handler(c):
+        if side == "origin":
+            pushed.append(push(c.sock, 4 * GIB))
+        done.wait(50)
+
+    o = origin(handler)
+    c = client(p)
+    assert c.connect_to(o.authority).status == 200
+    if side == "client":
+        pushed.append(push(c.sock, 4 * GIB))
+    daemon.poll(lambda: pushed, "the pusher to be stopped", 50)
+    done.set()
+    assert pushed[0] < ON_THE_WAY
+    assert_grew(p, before)
+
+
+@pytest.mark.parametrize("direction", ["down", "up"])
+def test_one_chunk_of_a_gigabyte_that_is_read(idle, origin, client, direction):
+    p, before = idle
+    size = GIB >> 4 if SMALL else GIB
+
+    def send_chunk(sock):
+        sock.settimeout(TIMEOUT)
+        sock.sendall(b"%x\r\n" % size)
+        for _ in range(size // len(BLOCK)):
+            sock.sendall(BLOCK)
+        sock.sendall(b"\r\n0\r\n\r\n")
+
+    def count_chunks(wire):
+        total = 0
+        while line := int(wire.recv_until(b"\r\n"), 16):
+            total += line
+            left = line + 2
+            while left > 0:
+                wire.received, wire.pos = wire.rest, 0
+                left -= len(wire.take(left)) if wire.rest else len(wire.sock.recv(min(left, 1 << 20)))
+            wire.received, wire.pos = wire.rest, 0
+        return total
+
+    counts = []
+
+    def handler(c):
+        c.recv_head()
+        if direction == "up":
+            counts.append(count_chunks(c))
+            c.send(response(b"done"))
+        else:
+            c.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            send_chunk(c.sock)
+
+    o = origin(handler)
+    c = client(p)
+    if direction == "up":
+        c.send(request("PUT", o.url(), [("Transfer-Encoding", "chunked")]))
+        send_chunk(c.sock)
+        assert c.recv_response().body == b"done"
+    else:
+        c.request("GET", o.url())
+        assert c.recv_head().status == 200
+        counts.append(count_chunks(c))
+    assert counts == [size]
+    assert_grew(p, before)
+
+
+class Crowd:
+    """Very many clients and their origin in one loop: all push, nobody reads."""
+
+    def __init__(self, address, direction):
+        self.address = address
+        self.direction = direction
+        self.selector = selectors.DefaultSelector()
+        self.sockets, self.pushing = [], 0
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
+        self.listener.setblocking(False)
+        self.authority = "127.0.0.1:%d" % self.listener.getsockname()[1]
+        self.selector.register(self.listener, selectors.EVENT_READ, self._accept)
+
+    def add_client(self):
+        sock = socket.socket()
+        # Little of it is to stay in the kernel; what the proxy holds is the question.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 32768)
+        sock.settimeout(TIMEOUT)
+        sock.connect(self.address)
+        sock.setblocking(False)
+        head = f"http://{self.authority}/ HTTP/1.1\r\nHost: {self.authority}\r\n"
+        if self.direction == "up":
+            sock.send(f"PUT {head}".encode() + HEADS["length"])
+            self.sockets.append(sock)
+        else:
+            sock.send(f"GET {head}\r\n".encode())
+            self.sockets.append(sock)
+
+    def _accept(self, _):
+        sock, _peer = self.listener.accept()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 32768)
+        sock.setblocking(False)
+        self.sockets.append(sock)
+        self.selector.register(sock, selectors.EVENT_READ, self._asked)
+
+    def _asked(self, sock):
+        """The request is there.  From now on nobody reads."""
+        self.pushing += 1
+        if self.direction == "up":
+            self.selector.unregister(sock)
+            return
+        sock.recv(4096)
+        sock.send(b"HTTP/1.1 200 OK\r\n" + HEADS["length"])
+        self.selector.modify(sock, selectors.EVENT_WRITE, self._push)
+
+    @staticmethod
+    def _push(sock):
+        try:
+            sock.send(BLOCK[:65536])
+        except BlockingIOError:
+            pass
+
+    def run(self, count, quiet=1.0, seconds=50):
+        """Until all exchanges are there and nothing has moved for a while."""
+        end = time.monotonic() + seconds
+        for _ in range(count):
+            self.add_client()
+            self._turn(0)
+        if self.direction == "up":
+            for sock in [s for s in self.sockets if s.getpeername() == self.address]:
+                self.selector.register(sock, selectors.EVENT_WRITE, self._push)
+        while self._turn(quiet) or self.pushing < count:
+            assert time.monotonic() < end, f"{self.pushing} exchanges, and still moving"
+
+    def _turn(self, seconds):
+        events = self.selector.select(seconds)
+        for key, _ in events:
+            key.data(key.fileobj)
+        return bool(events)
+
+    def close(self):
+        for sock in self.sockets + [self.listener]:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            sock.close()
+        self.selector.close()
+
+
+@pytest.fixture
+def many_descriptors():
+    """Room for two thousand sockets, in this process and in what it starts."""
+    old = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if old[1] < 4096:
+        pytest.skip(f"at most {old[1]} descriptors")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(old[1], 16384), old[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, old)
+
+
+@pytest.mark.parametrize("direction", ["down", "up"])
+def test_a_thousand_that_do_not_read(many_descriptors, idle, direction):
+    p, before = idle
+    count = 100 if SMALL else 1000
+    crowd = Crowd(p.address, direction)
+    try:
+        crowd.run(count)
+        assert_grew(p, before, count)
+        # It still serves others.
+        with_one_more = Client(p.address)
+        assert with_one_more.get("/").status in (200, 404)
+        with_one_more.close()
+    finally:
+        crowd.close()
+    daemon.poll(lambda: p.descriptors("socket") < 100, "the sockets to be closed")
