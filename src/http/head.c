@@ -428,16 +428,16 @@ static bool read_fields(struct reading *r)
 	if (!make_fields(r))
 		return false;
 	for (;;) {
-		struct field *field = &r->head.fields[r->head.field_count];
+		struct field field;
 
 		if (!take_line(r, &line))
 			return false;
 		if (line.len == 0)
 			return true;
-		if (!field_split(line, field))
+		if (!field_split(line, &field))
 			return refuse_request(r, field_complaint(line, r->head.field_count == 0));
-		r->head.field_count++;
-		if (!note_field(r, field))
+		r->head.fields[r->head.field_count++] = field;
+		if (!note_field(r, &field))
 			return false;
 	}
 }

@@ -350,5 +350,5 @@ void wire_reset(int fd)
 
 	/* Should the kernel refuse the first, closing will do it. */
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-	connect(fd, &nobody, sizeof(nobody));
+	(void)connect(fd, &nobody, sizeof(nobody));
 }

@@ -394,6 +394,7 @@ void intake_close_idle(struct intake_shared *shared)
 	struct intake *in;
 
 	LIST_FOREACH(in, &shared->intakes, all) {
+		/* cppcheck-suppress uninitvar */
 		if (in->state == INTAKE_IDLE)
 			intake_close(in);
 	}

@@ -162,8 +162,10 @@ static const char *worker_furnish(struct worker *w, struct config *config)
 	s->config = config_ref(config);
 	s->metrics = &w->metrics;
 	s->accesslog = accesslog_new(s->base, config->log.access);
-	if (!s->accesslog)
-		return strerror(errno);
+	if (!s->accesslog) {
+		log_error("cannot open the access log %s: %s", config->log.access, strerror(errno));
+		return "it has no access log";
+	}
 	s->resolver = resolver_new(s->base, &options, &error);
 	if (!s->resolver)
 		return error;

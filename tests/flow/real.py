@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -213,8 +214,9 @@ class Nginx:
 
 
 def environment(home, **more):
-    """An environment in which nobody's settings, and no other proxy, play a part."""
-    env = {k: v for k, v in os.environ.items() if "proxy" not in k.lower()}
+    """An environment in which nobody's settings, no other proxy and no other CA play a part."""
+    foreign = re.compile("proxy|^GIT_|SSL|_CA_|_CA$|CABUNDLE|CERTS|^NODE_", re.I)
+    env = {k: v for k, v in os.environ.items() if not foreign.search(k)}
     env.update(HOME=str(home), LC_ALL="C.UTF-8", GIT_CONFIG_NOSYSTEM="1", GIT_TERMINAL_PROMPT="0")
     env.update(
         GIT_AUTHOR_NAME="A",
