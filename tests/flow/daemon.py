@@ -257,6 +257,7 @@ class NameServer(Program):
     """
 
     def __init__(self, folder, hosts="", arguments=()):
+        self._barriers = 0
         path = os.path.join(folder, "hosts")
         with open(path, "w", encoding="ascii") as f:
             f.write(hosts)
@@ -277,6 +278,14 @@ class NameServer(Program):
         raise AssertionError(f"no name server:\n{self.stderr}")
 
     def queries(self, name):
+        """How often the name was asked for.  A query of our own is the barrier: read in order."""
+        self._barriers += 1
+        label = b"barrier%d" % self._barriers
+        question = bytes([len(label)]) + label + b"\x04test\0" + b"\0\1\0\1"
+        with socket.socket(type=socket.SOCK_DGRAM) as asking:
+            header = b"\0\1\1\0\0\1\0\0\0\0\0\0"
+            asking.sendto(header + question, ("127.0.0.1", self.port))
+            self.wait_line(rf"query\[A\] {label.decode()}\.test ")
         return sum(f"] {name} from" in line and "query[A" in line for line in self.lines)
 
 

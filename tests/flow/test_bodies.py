@@ -852,7 +852,7 @@ def test_an_origin_leaves_in_the_middle_of_an_upload(proxy, origin, client, how)
         c.recv_exact(1)
         getattr(c, how)()
 
-    p = proxy()
+    p = proxy(timeouts={"linger": 1})
     c = client(p)
     c.send(request("PUT", origin(handler).url(), [("Content-Length", str(GIB))]))
 

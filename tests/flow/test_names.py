@@ -11,11 +11,11 @@ LOOPBACK = ["127.0.0.0/8", "::1"]
 
 
 @contextlib.contextmanager
-def hanging_port(host="127.0.0.1", port=0):
+def hanging_port(host="127.0.0.1"):
     """A port where connecting neither succeeds nor fails: its queue of connections is full."""
     with contextlib.ExitStack() as stack:
         listening = stack.enter_context(socket.socket())
-        listening.bind((host, port))
+        listening.bind((host, 0))
         listening.listen(0)
         for _ in range(4):
             filler = stack.enter_context(socket.socket())
@@ -86,7 +86,6 @@ def test_addresses_of_special_purpose_are_denied(proxy, client, origin, host, me
     assert answer.status == 403
     assert answer.get("Proxy-Status").startswith("penstock; error=destination_ip_prohibited")
     o.assert_untouched()
-    assert p.access()[0].end == "address_denied"
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", "::ffff:127.0.0.1", "169.254.169.254"])
@@ -201,12 +200,13 @@ def test_name_with_addresses_of_both_families(proxy, client, origin, names, list
     assert [line.destination for line in p.access(2)] == [o.authority] * 2
 
 
-@pytest.mark.parametrize("listening", ["127.0.0.1", "127.0.0.2"])
+# Addresses that nothing else uses, so that a port which is free on one is free on the other.
+@pytest.mark.parametrize("listening", ["127.0.0.71", "127.0.0.72"])
 @pytest.mark.parametrize("method", ["GET", "CONNECT"])
 def test_next_address_when_the_first_refuses(proxy, client, origin, names, listening, method):
     """One of the two cases has the refusing address in front, whatever the order is."""
     o = origin(host=listening)
-    server = names("127.0.0.1 a.test\n127.0.0.2 a.test\n")
+    server = names("127.0.0.71 a.test\n127.0.0.72 a.test\n")
     p = proxy(resolver={"servers": [server.address]})
     c = client(p)
     if method == "CONNECT":
@@ -217,21 +217,22 @@ def test_next_address_when_the_first_refuses(proxy, client, origin, names, liste
 
 
 @pytest.mark.parametrize(
-    "listening,hanging", [("127.0.0.1", "127.0.0.2"), ("127.0.0.2", "127.0.0.1")]
+    "listening,hanging", [("127.0.0.71", "127.0.0.72"), ("127.0.0.72", "127.0.0.71")]
 )
 @pytest.mark.parametrize("method", ["GET", "CONNECT"])
 def test_next_address_when_the_first_hangs(
     proxy, client, origin, names, listening, hanging, method
 ):
-    o = origin(host=listening)
-    server = names("127.0.0.1 a.test\n127.0.0.2 a.test\n")
+    server = names("127.0.0.71 a.test\n127.0.0.72 a.test\n")
     p = proxy(resolver={"servers": [server.address]}, timeouts={"connect": 8})
     c = client(p)
-    with hanging_port(hanging, o.port):
+    with hanging_port(hanging) as port:
+        o = origin(host=listening, port=port)
         if method == "CONNECT":
-            assert c.connect_to(f"a.test:{o.port}").status == 200
+            assert c.connect_to(f"a.test:{port}").status == 200
         else:
-            assert c.get(f"http://a.test:{o.port}/").status == 200
+            assert c.get(f"http://a.test:{port}/").status == 200
+        assert len(o.accepted()) == 1
 
 
 @pytest.mark.parametrize("method", ["GET", "CONNECT"])

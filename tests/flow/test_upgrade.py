@@ -189,5 +189,6 @@ def test_a_websocket_over_upgrade(proxy, client):
         c.send(frame(struct.pack("!H", 1000), opcode=8))
         assert recv_frame(c)[:2] == struct.pack("!H", 1000)
         assert c.recv_all() == b""
+        c.end()  # which the server waits for
     finally:
         server.stop()
