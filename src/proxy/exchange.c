@@ -205,7 +205,7 @@ static struct reply exchange_reply(const struct exchange *x)
 		reply.html = reply_accepts_html(exchange_field(x, FIELD_ACCEPT));
 	}
 	if (x->has_target)
-		reply.host = (struct slice){x->target.host, x->target.host_len};
+		reply.host = x->target.authority;
 	return reply;
 }
 

@@ -139,7 +139,7 @@ http {{
             fastcgi_param CONTENT_TYPE $content_type; fastcgi_param CONTENT_LENGTH $content_length;
             fastcgi_param HTTP_CONTENT_ENCODING $http_content_encoding;
             fastcgi_param GIT_PROTOCOL $http_git_protocol;
-            fastcgi_request_buffering off; fastcgi_pass unix:{fcgi}; }}
+            fastcgi_pass unix:{fcgi}; }}
     }}
 }}
 """
