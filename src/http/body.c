@@ -1,5 +1,6 @@
 #include "http/body.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/attr.h"
@@ -243,6 +244,23 @@ enum body_event body_next(struct body *b, const char *bytes, size_t len, size_t 
 		break;
 	}
 	return BODY_END;
+}
+
+uint64_t body_run(const struct body *b)
+{
+	if (b->ended || (b->kind == BODY_CHUNKED && b->state != CHUNK_DATA))
+		return 0;
+	if (b->kind == BODY_CLOSE)
+		return UINT64_MAX;
+	return b->kind == BODY_NONE ? 0 : b->left;
+}
+
+void body_skip(struct body *b, uint64_t count)
+{
+	if (b->kind == BODY_CLOSE)
+		return;
+	assert(count < b->left);
+	b->left -= count;
 }
 
 bool body_close(struct body *b)

@@ -55,6 +55,13 @@ void body_done(struct body *b); /* frees the trailers */
  */
 enum body_event body_next(struct body *b, const char *bytes, size_t len, size_t *ret_used);
 
+/*
+ * How many bytes from here on are payload for certain: they need not be looked at.
+ * UINT64_MAX until the close.  body_skip tells that so many were passed on unseen.
+ */
+uint64_t body_run(const struct body *b);
+void body_skip(struct body *b, uint64_t count);
+
 /* The connection closed: whether the body ended with it properly. */
 bool body_close(struct body *b);
 

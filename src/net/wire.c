@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/event.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -163,6 +164,10 @@ static void wire_drop_out(struct wire *w)
 	if (w->out)
 		evbuffer_free(w->out);
 	w->out = NULL;
+	if (wire_is_piped(w)) {
+		w->pipe.held = 0;
+		pipe_discard(w->pipes, &w->pipe);
+	}
 }
 
 /* The write event, which has no more use, is made active by hand to report from the loop. */
@@ -199,19 +204,39 @@ static int wire_write_once(struct wire *w, size_t *sent)
 	return (size_t)n < asked ? EAGAIN : 0;
 }
 
+/* Likewise, out of the pipe. */
+static int wire_write_piped(struct wire *w, size_t *sent)
+{
+	ssize_t n;
+
+	do
+		n = splice(w->pipe.read_fd, NULL, w->fd, NULL, w->pipe.held,
+		    SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	while (n < 0 && errno == EINTR);
+	if (n <= 0)
+		return n < 0 ? errno : EIO;
+	w->pipe.held -= (size_t)n;
+	*sent += (size_t)n;
+	if (w->pipe.held == 0)
+		pipe_give(w->pipes, &w->pipe);
+	return 0;
+}
+
 /* Send for one turn.  Returns whether anything was sent; the rest is left to the loop. */
 static bool wire_send(struct wire *w)
 {
 	size_t sent = 0;
 	int error = 0;
 
-	while (!error && sent < WRITE_TURN && evbuffer_get_length(w->out) > 0)
+	while (!error && sent < WRITE_TURN && w->out && evbuffer_get_length(w->out) > 0)
 		error = wire_write_once(w, &sent);
+	while (!error && sent < WRITE_TURN && wire_is_piped(w))
+		error = wire_write_piped(w, &sent);
 	if (error && error != EAGAIN) {
 		wire_break(w, error);
 		return sent > 0;
 	}
-	if (evbuffer_get_length(w->out) == 0) {
+	if (wire_pending(w) == 0) {
 		wire_drop_out(w);
 		event_del(&w->write_event);
 	} else if (event_add(&w->write_event, NULL) != 0) {
@@ -228,7 +253,7 @@ static void wire_on_write(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (w->broken)
 		w->handler->on_broken(w->break_error, w->arg);
-	else if (w->out && wire_send(w) && !w->broken)
+	else if (wire_pending(w) > 0 && wire_send(w) && !w->broken)
 		w->handler->on_written(w->arg);
 }
 
@@ -275,7 +300,7 @@ int wire_write_from(struct wire *w, struct evbuffer *from, size_t len)
 void wire_flush(struct wire *w)
 {
 	/* While the event is waiting the socket is full: trying again would be for nothing. */
-	if (w->out && !event_pending(&w->write_event, EV_WRITE, NULL))
+	if (wire_pending(w) > 0 && !event_pending(&w->write_event, EV_WRITE, NULL))
 		wire_send(w);
 }
 
@@ -286,7 +311,37 @@ int wire_take_pending(struct wire *w, struct evbuffer *into)
 
 size_t wire_pending(const struct wire *w)
 {
-	return w->out ? evbuffer_get_length(w->out) : 0;
+	return (w->out ? evbuffer_get_length(w->out) : 0) + w->pipe.held;
+}
+
+bool wire_is_piped(const struct wire *w)
+{
+	return w->pipe.held > 0;
+}
+
+bool wire_is_bulky(const struct wire *w)
+{
+	return w->bulk;
+}
+
+size_t wire_splice(struct wire *w, struct wire *from, struct pipe_pool *pipes, size_t max)
+{
+	ssize_t n;
+
+	if (w->broken || !w->base || wire_pending(w) > 0 || from->read_error ||
+	    pipe_lease(pipes, &w->pipe) != 0)
+		return 0;
+	w->pipes = pipes;
+	if (max > w->pipe.capacity)
+		max = w->pipe.capacity;
+	n = splice(from->fd, NULL, w->pipe.write_fd, NULL, max, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	from->bulk = n >= SMALL_READ;
+	if (n <= 0) {
+		pipe_give(pipes, &w->pipe);
+		return 0;
+	}
+	w->pipe.held = (size_t)n;
+	return (size_t)n;
 }
 
 /* ---- life ---------------------------------------------------------------------------------- */
@@ -294,7 +349,11 @@ size_t wire_pending(const struct wire *w)
 void wire_init(
     struct wire *w, struct event_base *base, int fd, const struct wire_handler *handler, void *arg)
 {
-	*w = (struct wire){.fd = fd, .base = base, .handler = handler, .arg = arg};
+	*w = (struct wire){.fd = fd,
+	    .base = base,
+	    .handler = handler,
+	    .arg = arg,
+	    .pipe = {.read_fd = -1, .write_fd = -1}};
 	event_assign(&w->read_event, base, fd, EV_READ | EV_PERSIST, wire_on_read, w);
 	event_assign(&w->write_event, base, fd, EV_WRITE | EV_PERSIST, wire_on_write, w);
 	event_assign(&w->watch_timer, base, -1, 0, wire_on_read, w);

@@ -16,9 +16,11 @@
 #include <sys/types.h>
 
 #include "base/attr.h"
+#include "net/pipe.h"
 
 struct evbuffer;
 struct event_base;
+struct pipe_pool;
 
 /*
  * All are called from the event loop, never from inside a wire function, as the
@@ -46,6 +48,8 @@ struct wire {
 	int break_error; /* why writing broke */
 	int read_error;  /* an error met after bytes had been read, kept for the next wire_read */
 	struct event read_event, write_event, watch_timer;
+	struct pipe pipe;     /* behind out; leased while it holds something */
+	struct pipe_pool *pipes;
 	struct evbuffer *out; /* made when needed, NULL while nothing is pending */
 	struct event_base *base;
 	const struct wire_handler *handler;
@@ -90,6 +94,18 @@ MUST_USE int wire_write_from(struct wire *w, struct evbuffer *from, size_t len);
  * is not returned but reported to on_broken, from the loop.
  */
 void wire_flush(struct wire *w);
+
+/*
+ * Move up to max bytes from the socket of `from` to the queue of w, inside the kernel.  Only while
+ * nothing is pending on w; what is queued before the next flush goes out in front of them, and
+ * nothing may be queued behind them until they are gone (wire_is_piped).  Returns the
+ * count, or 0 when it did not work, whyever: wire_read has the last word then.
+ */
+MUST_USE size_t wire_splice(struct wire *w, struct wire *from, struct pipe_pool *pipes, size_t max);
+bool wire_is_piped(const struct wire *w);
+
+/* Whether reading has gone in large pieces lately, so that splicing pays. */
+bool wire_is_bulky(const struct wire *w);
 
 /* Move what is queued out: for who takes the socket over.  -1 when out of memory. */
 MUST_USE int wire_take_pending(struct wire *w, struct evbuffer *into);

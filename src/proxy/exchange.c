@@ -159,6 +159,13 @@ static void exchange_cancel(struct exchange *x)
 
 /* ---- the proxy's own answers ------------------------------------------------------------ */
 
+static bool exchange_on_stream(struct wire *from, void *arg)
+{
+	(void)from;
+	(void)arg;
+	return false;
+}
+
 static void exchange_on_input(void *arg)
 {
 	(void)arg; /* what is behind the head waits for its turn */
@@ -184,6 +191,7 @@ static void exchange_on_written(void *arg)
 }
 
 static const struct intake_user exchange_client = {
+    .on_stream = exchange_on_stream,
     .on_input = exchange_on_input,
     .on_written = exchange_on_written,
     .on_gone = exchange_on_gone,
@@ -546,6 +554,7 @@ static void exchange_on_forwarded(const struct forward_result *result, void *arg
 static enum outcome exchange_relay(struct exchange *x)
 {
 	struct forward_request request = {.base = x->services->base,
+	    .pipes = x->services->pipes,
 	    .config = x->config,
 	    .intake = x->intake,
 	    .head = x->head,

@@ -28,8 +28,8 @@ struct forward {
 	struct event kick; /* the first settling */
 	struct text text;  /* heads are written here */
 	bool request_done, response_done;
-	bool upload_dead;   /* the origin takes no more */
-	bool origin_spoke;  /* a response head came, interim ones counted */
+	bool upload_dead;  /* the origin takes no more */
+	bool origin_spoke; /* a response head came, interim ones counted */
 	bool origin_keep, client_keep;
 	bool upgrade; /* the origin may switch protocols */
 	struct forward_result result;
@@ -95,7 +95,7 @@ static enum fail forward_late(const struct forward *f)
 
 	if (f->result.answered)
 		return wire_pending(intake_wire(f->request.intake)) > 0 ? FAIL_CLIENT_TIMEOUT
-									 : FAIL_ORIGIN_TIMEOUT;
+									: FAIL_ORIGIN_TIMEOUT;
 	if (f->request_done || f->upload_dead || origin_stalls)
 		return FAIL_RESPONSE_TIMEOUT;
 	return FAIL_BODY_TIMEOUT;
@@ -187,8 +187,8 @@ static void forward_settle(struct forward *f)
 		return;
 	}
 	if (f->up)
-		wire_flush(upstream_wire(f->up));
-	wire_flush(client);
+		relay_flush(&f->up_relay);
+	relay_flush(&f->down_relay);
 	if (f->response_done && f->up && forward_upload_is_over(f))
 		forward_release(f);
 	if (f->response_done && !f->up && wire_pending(client) == 0) {
@@ -200,6 +200,21 @@ static void forward_settle(struct forward *f)
 }
 
 /* ---- the client ------------------------------------------------------------------------- */
+
+static bool forward_on_client_stream(struct wire *from, void *arg)
+{
+	struct forward *f = arg;
+	int moved;
+
+	if (f->request_done || f->upload_dead || !f->up)
+		return false;
+	moved = relay_splice(&f->up_relay, from, f->request.pipes);
+	if (moved < 0)
+		forward_fail(f, FAIL_NO_MEMORY, NULL);
+	if (moved != 0)
+		forward_settle(f);
+	return moved != 0;
+}
 
 static void forward_on_client_input(void *arg)
 {
@@ -224,6 +239,7 @@ static void forward_on_client_gone(enum fail why, void *arg)
 }
 
 static const struct intake_user forward_client = {
+    .on_stream = forward_on_client_stream,
     .on_input = forward_on_client_input,
     .on_written = forward_on_client_written,
     .on_gone = forward_on_client_gone,
@@ -257,7 +273,8 @@ static enum upstream_next forward_switch(struct forward *f, const struct head *h
 	    .head = head, .name = f->request.config->name, .client_minor = 1, .upgrade = true};
 
 	if (!f->upgrade || !f->request_done) {
-		forward_fail(f, FAIL_BAD_RESPONSE, "The origin switched protocols without being asked.");
+		forward_fail(
+		    f, FAIL_BAD_RESPONSE, "The origin switched protocols without being asked.");
 		return UPSTREAM_STOP;
 	}
 	headers_write_response(&f->text, &response);
@@ -289,8 +306,8 @@ static enum upstream_next forward_on_head(const struct head *head, void *arg)
 		return forward_interim(f, head);
 	body_of_response(&down->body, head, f->request.head->method);
 	down->out = forward_framing(f, down->body.kind);
-	f->origin_keep = down->body.kind != BODY_CLOSE && !head->close &&
-			 (head->minor == 1 || head->keep_alive);
+	f->origin_keep =
+	    down->body.kind != BODY_CLOSE && !head->close && (head->minor == 1 || head->keep_alive);
 	/* A client that is still sending what was refused is told that it need not go on. */
 	if (down->out == BODY_CLOSE || (!f->request_done && head->status >= 300) ||
 	    intake_draining(f->request.intake))
@@ -303,11 +320,22 @@ static enum upstream_next forward_on_head(const struct head *head, void *arg)
 	forward_say(f);
 	if (f->result.fail != FAIL_NONE)
 		return UPSTREAM_STOP;
-	if (down->body.kind == BODY_NONE || (down->body.kind == BODY_LENGTH && down->body.left == 0)) {
+	if (down->body.kind == BODY_NONE ||
+	    (down->body.kind == BODY_LENGTH && down->body.left == 0)) {
 		f->response_done = true;
 		return UPSTREAM_NO_BODY;
 	}
 	return UPSTREAM_BODY;
+}
+
+static bool forward_on_origin_stream(struct wire *from, void *arg)
+{
+	struct forward *f = arg;
+	int moved = relay_splice(&f->down_relay, from, f->request.pipes);
+
+	if (moved < 0)
+		forward_fail(f, FAIL_NO_MEMORY, NULL);
+	return moved != 0;
 }
 
 static bool forward_on_body(struct evbuffer *bytes, void *arg)
@@ -364,14 +392,14 @@ static void forward_on_origin_failed(enum fail fail, const char *why, void *arg)
 		forward_settle(f);
 		return;
 	}
-	f->result.untouched =
-	    upstream_is_silent(f->up) && f->up_relay.body.kind == BODY_NONE;
+	f->result.untouched = upstream_is_silent(f->up) && f->up_relay.body.kind == BODY_NONE;
 	forward_fail(f, fail == FAIL_NONE ? FAIL_TRUNCATED : fail, why);
 	forward_settle(f);
 }
 
 static const struct upstream_user forward_origin = {
     .on_head = forward_on_head,
+    .on_stream = forward_on_origin_stream,
     .on_body = forward_on_body,
     .on_read = forward_on_read,
     .on_written = forward_on_origin_written,
@@ -402,8 +430,8 @@ static void forward_write_request(struct forward *f)
 	text_clear(&f->text);
 }
 
-struct forward *forward_start(const struct forward_request *request, struct upstream *up,
-    forward_done_fn *done, void *arg)
+struct forward *forward_start(
+    const struct forward_request *request, struct upstream *up, forward_done_fn *done, void *arg)
 {
 	struct forward *f = calloc(1, sizeof(*f));
 

@@ -16,11 +16,13 @@ struct event_base;
 struct forward;
 struct head;
 struct intake;
+struct pipe_pool;
 struct target;
 struct upstream;
 
 struct forward_request {
 	struct event_base *base;
+	struct pipe_pool *pipes;
 	const struct config *config;
 	struct intake *intake; /* its user for the time being is the forward */
 	const struct head *head;

@@ -238,8 +238,12 @@ static void intake_discard(struct intake *in, size_t got)
 static void intake_on_readable(void *arg)
 {
 	struct intake *in = arg;
-	ssize_t got = wire_read(&in->wire, in->input, INTAKE_READ_MAX);
+	ssize_t got;
 
+	if (in->state == INTAKE_BUSY && evbuffer_get_length(in->input) == 0 &&
+	    in->user->on_stream(&in->wire, in->user_arg))
+		return;
+	got = wire_read(&in->wire, in->input, INTAKE_READ_MAX);
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (got <= 0) {

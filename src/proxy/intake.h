@@ -34,6 +34,11 @@ struct wire;
  * each of them intake_finish may be called.
  */
 struct intake_user {
+	/*
+	 * Bytes can be read from the wire, and intake_input() is empty.  Returns true when it has moved
+	 * some itself; else they are read, and on_input is called.
+	 */
+	bool (*on_stream)(struct wire *from, void *arg);
 	void (*on_input)(void *arg);   /* bytes were added to intake_input() */
 	void (*on_written)(void *arg); /* some of what was pending has been written */
 	void (*on_gone)(enum fail why, void *arg); /* the client closed or failed, or we shut down */

@@ -2,7 +2,8 @@
  * relay -- moves one message body at the pace of the slower side.
  *
  * One direction of an exchange: takes what has arrived, lets body find where it ends,
- * frames the payload anew and queues it on the sink's wire.  Holds no bytes itself.
+ * frames the payload anew and queues it on the sink's wire.  Holds no bytes itself.  Long runs of
+ * payload are spliced past all that.
  */
 #ifndef PROXY_RELAY_H
 #define PROXY_RELAY_H
@@ -15,6 +16,7 @@
 #include "http/body.h"
 
 struct evbuffer;
+struct pipe_pool;
 struct wire;
 
 struct relay {
@@ -23,6 +25,7 @@ struct relay {
 	struct wire *sink;   /* borrowed */
 	size_t high;         /* the source is to stop while the sink holds this much */
 	uint64_t bytes;      /* payload so far */
+	bool owes_crlf;      /* behind a chunk that was spliced */
 };
 
 enum relay_state { RELAY_MORE, RELAY_ENDED, RELAY_BAD, RELAY_NO_MEMORY };
@@ -32,6 +35,19 @@ enum relay_state { RELAY_MORE, RELAY_ENDED, RELAY_BAD, RELAY_NO_MEMORY };
  * caller's).  What stands behind the end is left in `from`.
  */
 MUST_USE enum relay_state relay_push(struct relay *r, struct evbuffer *from);
+
+/*
+ * When much payload is to come and nothing is pending: move some from the socket to the sink's
+ * queue inside the kernel.  1 when it did, 0 when it was not to be (then read, and push), -1
+ * when out of memory.
+ */
+MUST_USE int relay_splice(struct relay *r, struct wire *from, struct pipe_pool *pipes);
+
+/*
+ * Send what is queued.  A spliced chunk that is gone is closed too: nobody waits for the next one
+ * to come.
+ */
+void relay_flush(struct relay *r);
 
 /* The source has closed: RELAY_ENDED when that was the body's end, else RELAY_BAD. */
 MUST_USE enum relay_state relay_close(struct relay *r);

@@ -211,6 +211,11 @@ static void upstream_on_readable(void *arg)
 	struct evbuffer *in = origin_input(up->origin);
 	ssize_t got;
 
+	if (up->state == UPSTREAM_READING_BODY && up->user &&
+	    up->user->on_stream(&up->wire, up->user_arg)) {
+		up->user->on_read(up->user_arg);
+		return;
+	}
 	got = wire_read(&up->wire, in, UPSTREAM_READ_MAX);
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return;

@@ -41,6 +41,11 @@ enum upstream_next {
 struct upstream_user {
 	/* A checked head, borrowed for the call. */
 	enum upstream_next (*on_head)(const struct head *head, void *arg);
+	/*
+	 * Body bytes can be read from the wire.  Returns true when it has moved some itself; else
+	 * they are read, and come through on_body.
+	 */
+	bool (*on_stream)(struct wire *from, void *arg);
 	/* Body bytes as they came: takes them out.  Returns true at the body's end. */
 	bool (*on_body)(struct evbuffer *bytes, void *arg);
 	/* What was read at once has been handed out by the two above. */

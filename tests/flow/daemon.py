@@ -174,9 +174,13 @@ class Proxy(Program):
         self.url = f"http://127.0.0.1:{self.port}"
 
     def write_config(self, **changes):
-        """Write the file anew, with changes; SIGHUP makes the daemon read it."""
-        with open(self.config_path, "w", encoding="utf-8") as f:
+        """Replace the file by one with changes; SIGHUP makes the daemon read it.
+
+        In one step: half a file, or an empty one, could be read and taken for good.
+        """
+        with open(self.config_path + ".new", "w", encoding="utf-8") as f:
             f.write(render_file(merge(self.config, changes)))
+        os.replace(self.config_path + ".new", self.config_path)
 
     def signal(self, number):
         self.process.send_signal(number)

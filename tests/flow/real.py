@@ -317,7 +317,7 @@ class Chromium:
         self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)[
             "sessionId"
         ]
-        for domain in ("Page", "Runtime", "Network"):
+        for domain in ("Page", "Runtime"):
             self.call(domain + ".enable")
 
     def _drain(self):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import threading
 
@@ -40,11 +41,17 @@ def run(tmp_path):
     """run(program, arguments...): its standard output; it has to succeed."""
 
     def start(name, *arguments, env=None, status=0, cwd=tmp_path):
-        done = subprocess.run(
+        process = subprocess.Popen(
             [real.program(name), *map(str, arguments)], env=real.environment(tmp_path, **env or {}),
-            cwd=cwd, capture_output=True, timeout=50, check=False)
-        assert done.returncode == status, f"{name} ended with {done.returncode}: {done.stderr}"
-        return done.stdout
+            cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+        try:
+            out, errors = process.communicate(timeout=40)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # git has children
+            errors = process.communicate()[1]
+            raise AssertionError(f"{name} does not end: {errors}") from None
+        assert process.returncode == status, f"{name} ended with {process.returncode}: {errors}"
+        return out
 
     return start
 
