@@ -4,7 +4,7 @@ VERSION := 0.1.0
 
 # The rooms, bottom-up: a file may include only what stands before it (make floors).
 ROOMS := base/attr base/slice base/text base/log base/map base/metrics \
-	net/addr net/listener net/nameserver net/dns net/resolver net/deadline net/dial net/race net/connector net/wire net/pipe net/tunnel \
+	net/addr net/listener net/nameserver net/dns net/resolver net/deadline net/dial net/race net/connector net/pipe net/wire net/tunnel \
 	http/reply http/target http/head http/body http/headers http/home \
 	policy/acl \
 	proxy/config proxy/accesslog proxy/intake proxy/door proxy/pool proxy/origin proxy/upstream proxy/relay proxy/forward proxy/junction proxy/exchange \

@@ -337,6 +337,10 @@ size_t wire_splice(struct wire *w, struct wire *from, struct pipe_pool *pipes, s
 	n = splice(from->fd, NULL, w->pipe.write_fd, NULL, max, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 	from->bulk = n >= SMALL_READ;
 	if (n <= 0) {
+		/* Told once, like all resets: without this wire_read would find a clean end. */
+		if (n < 0 && errno != EAGAIN && errno != EINTR && errno != EINVAL &&
+		    errno != ENOSYS)
+			from->read_error = errno;
 		pipe_give(pipes, &w->pipe);
 		return 0;
 	}

@@ -157,6 +157,7 @@ class Proxy(Program):
         self.folder = folder
         self.access_path = os.path.join(folder, "access.log")
         self.config_path = os.path.join(folder, "penstock.conf")
+        self.told_to_end = False
         self.config = merge(merge(DEFAULTS, {"log": {"access": self.access_path}}), config)
         self.write_config()
         argv = [BINARY, "-c", self.config_path]
@@ -183,6 +184,7 @@ class Proxy(Program):
         os.replace(self.config_path + ".new", self.config_path)
 
     def signal(self, number):
+        self.told_to_end |= number in (signal.SIGTERM, signal.SIGINT)
         self.process.send_signal(number)
 
     def alive(self):
@@ -236,7 +238,9 @@ class Proxy(Program):
 
     def stop_unless_stopped(self):
         """For the end of a test: also a proxy that the test has stopped must have been quiet."""
-        if self.process.returncode is None:
+        if self.told_to_end:
+            self.wait_exit()
+        elif self.process.returncode is None:
             self.stop()
         assert self.process.returncode == 0, f"{self.process.returncode}:\n{self.stderr}"
         assert not ALARM.search(self.stderr), self.stderr

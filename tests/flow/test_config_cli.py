@@ -309,6 +309,8 @@ def refuses(address):
         Client(address).close()
     except ConnectionRefusedError:
         return True
+    except ConnectionResetError:
+        pass  # it was in the queue of a listener that was just closed
     return False
 
 

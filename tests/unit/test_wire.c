@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/attr.h"
+#include "net/pipe.h"
 #include "net/wire.h"
 
 enum {
@@ -288,6 +289,28 @@ static void a_reset_met_in_writing_is_no_end_to_the_reader(void **state)
 	rig_close(&r);
 }
 
+/* Nor is one that splicing met. */
+static void a_reset_met_in_splicing_is_no_end_to_the_reader(void **state)
+{
+	struct pipe_pool *pipes = pipe_pool_new(1);
+	struct rig from, to;
+
+	(void)state;
+	rig_open(&from, true);
+	rig_open(&to, true);
+	assert_int_equal(send(from.peer, "half", 4, 0), 4);
+	wire_reset(from.peer);
+	assert_int_equal(wire_splice(to.wire, from.wire, pipes, 100), 4);
+	wire_flush(to.wire);
+	assert_int_equal(wire_pending(to.wire), 0);
+	assert_int_equal(wire_splice(to.wire, from.wire, pipes, 100), 0);
+	assert_int_equal(wire_read(from.wire, from.got, 100), -1);
+	assert_int_equal(errno, ECONNRESET);
+	rig_close(&from);
+	rig_close(&to);
+	pipe_pool_free(pipes);
+}
+
 /* ---- the peer's close, while nothing is read --------------------------------------------------
  */
 
@@ -553,6 +576,7 @@ int main(void)
 	    cmocka_unit_test(the_loop_reads_only_while_reading_is_on),
 	    cmocka_unit_test(a_reset_is_read_once_the_bytes_are),
 	    cmocka_unit_test(a_reset_met_in_writing_is_no_end_to_the_reader),
+	    cmocka_unit_test(a_reset_met_in_splicing_is_no_end_to_the_reader),
 	    cmocka_unit_test(a_close_is_noticed_once_without_spinning),
 	    cmocka_unit_test(after_the_end_only_a_reset_is_a_hangup),
 	    cmocka_unit_test(nothing_is_sent_before_the_flush),
