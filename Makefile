@@ -16,7 +16,7 @@ NEEDS_BUILD := gcc libc6-dev pkg-config libevent-dev libconfig-dev libc-ares-dev
 NEEDS_TEST := libcmocka-dev python3-pytest python3-pytest-timeout python3-pytest-xdist \
 	python3-requests python3-websockets python3-websocket curl wget git nginx-light \
 	libnginx-mod-http-dav-ext fcgiwrap \
-	dnsmasq-base openssl chromium ca-certificates iproute2 procps
+	dnsmasq-base nodejs openssl chromium ca-certificates iproute2 procps
 NEEDS_FUZZ := clang libclang-rt-14-dev
 NEEDS_LINT := clang-format clang-tidy cppcheck
 
@@ -123,7 +123,8 @@ asan: needs-build needs-test
 	$(MAKE) --no-print-directory VARIANT=asan unit flow
 
 tsan: needs-build needs-test
-	$(MAKE) --no-print-directory VARIANT=tsan unit flow
+	TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp \
+		$(MAKE) --no-print-directory VARIANT=tsan unit flow
 
 build/fuzz/fuzz_%: tests/fuzz/fuzz_%.c build/fuzz/libpenstock.a
 	clang $(ALL_CFLAGS) -fsanitize=fuzzer $(ALL_LDFLAGS) -o $@ $< build/fuzz/libpenstock.a $(PKG_LIBS)

@@ -13,7 +13,7 @@ enum {
 	BULK_READ = 64 * 1024 - 64, /* with libevent's chain header a chain of 64 KiB */
 	WRITE_VECS = 64,
 	WRITE_TURN = 1024 * 1024, /* sent in one go before others get their turn */
-	WATCH_SECONDS = 1
+	WATCH_US = 500000
 };
 
 /* ---- reading ------------------------------------------------------------------------------- */
@@ -132,7 +132,7 @@ static bool wire_gone(const struct wire *w)
  */
 static void wire_watch(struct wire *w)
 {
-	static const struct timeval pause = {.tv_sec = WATCH_SECONDS};
+	static const struct timeval pause = {.tv_usec = WATCH_US};
 
 	if (!wire_gone(w)) {
 		event_del(&w->read_event);

@@ -65,7 +65,7 @@ void wire_done(struct wire *w);
 
 /*
  * Turn reading on or off.  While it is off, the wire watches for the peer's close
- * when watch is true: at once while nothing unread has arrived, else within a second.
+ * when watch is true: at once while nothing unread has arrived, else within half a second.
  * Off with watch is free of system calls when reading was on, and so is the way back.
  * wire_read turns reading off itself at the end and at an error.
  */
