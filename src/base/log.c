@@ -116,7 +116,7 @@ static void log_message(enum log_level level, const char *format, va_list args)
 	len = wanted < 0 ? 0 : (size_t)wanted;
 	if (len >= LOG_MESSAGE_MAX) {
 		len = LOG_MESSAGE_MAX - 1;
-		memcpy(message + len - 3, "...", 3);
+		memset(message + len - 3, '.', 3);
 	}
 	/* A caller that forgot to escape must not let a peer write lines of its own. */
 	for (size_t i = 0; i < len; i++)

@@ -4,8 +4,8 @@
 #include "http/headers.h"
 
 /* Origin-form: the one page there is. */
-static enum fail home_write_page(
-    struct text *out, const struct head *request, const struct target *target, const struct reply *reply)
+static enum fail home_write_page(struct text *out, const struct head *request,
+    const struct target *target, const struct reply *reply)
 {
 	struct reply page = *reply;
 
@@ -20,7 +20,8 @@ static enum fail home_write_page(
 }
 
 /* RFC 9110 9.3.8: what was received, as the body. */
-static void home_write_trace(struct text *out, const struct head *request, const struct reply *reply)
+static void home_write_trace(
+    struct text *out, const struct head *request, const struct reply *reply)
 {
 	struct text body = {0};
 

@@ -286,6 +286,8 @@ int wire_write_buffer(struct wire *w, struct evbuffer *from)
 
 int wire_write_from(struct wire *w, struct evbuffer *from, size_t len)
 {
+	size_t before;
+
 	if (len == evbuffer_get_length(from))
 		return wire_write_buffer(w, from);
 	if (w->broken)
@@ -294,7 +296,11 @@ int wire_write_from(struct wire *w, struct evbuffer *from, size_t len)
 		return 0;
 	if (wire_need_out(w) != 0)
 		return -1;
-	return evbuffer_remove_buffer(from, w->out, len) == (int)len ? 0 : -1;
+	before = evbuffer_get_length(w->out);
+	/* Without memory it drops bytes and returns their count all the same (2.1.12). */
+	if (evbuffer_remove_buffer(from, w->out, len) != (int)len)
+		return -1;
+	return evbuffer_get_length(w->out) == before + len ? 0 : -1;
 }
 
 void wire_flush(struct wire *w)

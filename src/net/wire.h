@@ -48,7 +48,7 @@ struct wire {
 	int break_error; /* why writing broke */
 	int read_error;  /* an error met after bytes had been read, kept for the next wire_read */
 	struct event read_event, write_event, watch_timer;
-	struct pipe pipe;     /* behind out; leased while it holds something */
+	struct pipe pipe; /* behind out; leased while it holds something */
 	struct pipe_pool *pipes;
 	struct evbuffer *out; /* made when needed, NULL while nothing is pending */
 	struct event_base *base;

@@ -204,7 +204,7 @@ static const struct key keys[] = {
 	.about = "Client connections of one worker."},
     {"limits.pool", INT(limits.pool, 0, 100000, "1024", "connections"),
 	.about = "Idle origin connections that one worker keeps."},
-    {"limits.pool_per_origin", INT(limits.pool_per_origin, 0, 10000, "32", "connections"),
+    {"limits.pool_per_origin", INT(limits.pool_per_origin, 0, 10000, "256", "connections"),
 	.about = "The same for one origin."},
     {"limits.pool_idle", INT(limits.pool_idle, 1, 3600, "30", "seconds"),
 	.about = "An idle origin connection is kept so long."},

@@ -12,8 +12,8 @@
 struct door;
 
 /* Borrows config (until door_configure) and metrics.  NULL when out of memory. */
-struct door *door_new(struct event_base *base, const struct config *config,
-    struct metrics *metrics, intake_request_fn *on_request, void *arg);
+struct door *door_new(struct event_base *base, const struct config *config, struct metrics *metrics,
+    intake_request_fn *on_request, void *arg);
 
 /* Accept on a listening socket; takes it.  -1 when out of memory, then it is not taken. */
 MUST_USE int door_listen(struct door *door, int fd);

@@ -35,11 +35,11 @@ struct forward_result {
 	const char *why;
 	int status;        /* of the response the client got; 0: none */
 	uint64_t up, down; /* body bytes */
-	bool answered;     /* a final response head went to the client: no other answer is possible */
+	bool answered; /* a final response head went to the client: no other answer is possible */
 	bool request_done; /* the request was read to its end */
 	bool keep;         /* the client's connection can go on */
-	bool reset;        /* the client must see a reset, or it would take what it has for the whole */
-	bool untouched;    /* the origin said nothing and no body byte was used: may be sent again */
+	bool reset; /* the client must see a reset, or it would take what it has for the whole */
+	bool untouched; /* the origin said nothing and no body byte was used: may be sent again */
 	struct upstream *switched; /* 101: the connection, now the callee's; else NULL */
 };
 
@@ -47,7 +47,7 @@ struct forward_result {
 typedef void forward_done_fn(const struct forward_result *result, void *arg);
 
 /* Takes up, also when it fails.  Returns NULL when out of memory. */
-struct forward *forward_start(const struct forward_request *request, struct upstream *up,
-    forward_done_fn *done, void *arg);
+struct forward *forward_start(
+    const struct forward_request *request, struct upstream *up, forward_done_fn *done, void *arg);
 
 #endif

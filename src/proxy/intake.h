@@ -35,13 +35,14 @@ struct wire;
  */
 struct intake_user {
 	/*
-	 * Bytes can be read from the wire, and intake_input() is empty.  Returns true when it has moved
-	 * some itself; else they are read, and on_input is called.
+	 * Bytes can be read from the wire, and intake_input() is empty.  Returns true when it has
+	 * moved some itself; else they are read, and on_input is called.
 	 */
 	bool (*on_stream)(struct wire *from, void *arg);
 	void (*on_input)(void *arg);   /* bytes were added to intake_input() */
 	void (*on_written)(void *arg); /* some of what was pending has been written */
-	void (*on_gone)(enum fail why, void *arg); /* the client closed or failed, or we shut down */
+	void (*on_gone)(
+	    enum fail why, void *arg); /* the client closed or failed, or we shut down */
 };
 
 /*
@@ -76,8 +77,8 @@ struct intake_shared {
 };
 
 /*
- * evhttp has accepted, and wants a bufferevent for the connection.  Its owner becomes an intake that
- * frees itself.  NULL when out of memory.
+ * evhttp has accepted, and wants a bufferevent for the connection.  Its owner becomes an intake
+ * that frees itself.  NULL when out of memory.
  */
 struct bufferevent *intake_new(struct intake_shared *shared);
 
@@ -110,7 +111,8 @@ int intake_detach(struct intake *in);
 enum intake_end {
 	INTAKE_KEEP,   /* on to the next request */
 	INTAKE_CLOSE,  /* close */
-	INTAKE_LINGER, /* say that we are done, read on for a while so that the answer survives, close */
+	INTAKE_LINGER, /* say that we are done, read on for a while so that the answer survives,
+			  close */
 	INTAKE_RESET,  /* let the client see a reset */
 	INTAKE_DROP    /* close at once: nobody is there to read what is pending */
 };

@@ -20,12 +20,12 @@ struct pipe_pool;
 struct wire;
 
 struct relay {
-	struct body body;    /* as it comes; set up by the owner, freed by relay_done */
-	enum body_kind out;  /* as it goes: chunked, or the bare payload */
-	struct wire *sink;   /* borrowed */
-	size_t high;         /* the source is to stop while the sink holds this much */
-	uint64_t bytes;      /* payload so far */
-	bool owes_crlf;      /* behind a chunk that was spliced */
+	struct body body;   /* as it comes; set up by the owner, freed by relay_done */
+	enum body_kind out; /* as it goes: chunked, or the bare payload */
+	struct wire *sink;  /* borrowed */
+	size_t high;        /* the source is to stop while the sink holds this much */
+	uint64_t bytes;     /* payload so far */
+	bool owes_crlf;     /* behind a chunk that was spliced */
 };
 
 enum relay_state { RELAY_MORE, RELAY_ENDED, RELAY_BAD, RELAY_NO_MEMORY };

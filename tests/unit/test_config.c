@@ -80,7 +80,7 @@ static void test_defaults(void **state)
 	assert_int_equal(config->limits.in_flight, 262144);
 	assert_int_equal(config->limits.clients, 10000);
 	assert_int_equal(config->limits.pool, 1024);
-	assert_int_equal(config->limits.pool_per_origin, 32);
+	assert_int_equal(config->limits.pool_per_origin, 256);
 	assert_int_equal(config->limits.pool_idle, 30);
 	assert_int_equal(config->resolver.server_count, 0);
 	assert_int_equal(config->resolver.cache, 10000);
