@@ -5,9 +5,9 @@ VERSION := 0.1.0
 # The rooms, bottom-up: a file may include only what stands before it (make floors).
 ROOMS := base/attr base/slice base/text base/log base/map base/metrics \
 	net/addr net/listener net/nameserver net/dns net/resolver net/deadline net/dial net/race net/connector net/pipe net/wire net/tunnel \
-	http/reply http/target http/head http/body http/headers http/home \
+	http/reply http/target http/byte http/field http/scan http/head http/body http/headers http/home \
 	policy/acl \
-	proxy/config proxy/accesslog proxy/intake proxy/door proxy/pool proxy/origin proxy/upstream proxy/relay proxy/forward proxy/junction proxy/exchange \
+	proxy/syntax proxy/notation proxy/snapshot proxy/key proxy/load proxy/config proxy/accesslog proxy/intake proxy/door proxy/pool proxy/origin proxy/upstream proxy/relay proxy/forward proxy/junction proxy/exchange \
 	proxy/worker main
 
 # ---- what has to be there, as Debian packages -------------------------------------------------
@@ -19,6 +19,7 @@ NEEDS_TEST := libcmocka-dev python3-pytest python3-pytest-timeout python3-pytest
 	dnsmasq-base nodejs openssl chromium ca-certificates iproute2 procps
 NEEDS_FUZZ := clang libclang-rt-14-dev
 NEEDS_LINT := clang-format clang-tidy cppcheck
+NEEDS_BENCH := python3 nginx-light curl wrk
 
 # Ask dpkg which of the packages $(1) are missing, say so, and install them.  $(2): why.
 define need
@@ -28,6 +29,7 @@ define need
 	if [ -n "$$missing" ]; then \
 		echo "penstock needs these packages $(2), installing them with apt-get:$$missing"; \
 		sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+		[ -z "$$sudo" ] || command -v sudo >/dev/null || { echo "There is no sudo: install them as root."; exit 1; }; \
 		$$sudo apt-get update -q && \
 		$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing || exit 1; \
 	fi
@@ -65,13 +67,14 @@ FUZZ_SRCS := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZERS := $(FUZZ_SRCS:tests/fuzz/%.c=build/fuzz/%)
 
 .PHONY: all run test unit flow fuzz floors keys format format-check lint asan tsan bench install uninstall clean \
-	needs-build needs-test needs-fuzz needs-lint binary units fuzzers
+	needs-build needs-test needs-fuzz needs-lint needs-bench binary units fuzzers
 .DELETE_ON_ERROR:
 
 all: needs-build
 	@$(MAKE) --no-print-directory binary
 
 binary: build/penstock
+	@:
 
 build/penstock: build/release/penstock
 	@cp -f $< $@
@@ -82,13 +85,16 @@ run: all
 needs-build:
 	$(call need,$(NEEDS_BUILD),to be built)
 needs-test:
-	$(call need,$(NEEDS_TEST),for its tests)
+	$(call need,$(NEEDS_BUILD) $(NEEDS_TEST) $(NEEDS_FUZZ),for its tests)
 needs-fuzz:
-	$(call need,$(NEEDS_FUZZ),for its fuzzers)
+	$(call need,$(NEEDS_BUILD) $(NEEDS_FUZZ),for its fuzzers)
 needs-lint:
-	$(call need,$(NEEDS_LINT),for its checks)
+	$(call need,$(NEEDS_BUILD) $(NEEDS_LINT),for its checks)
+needs-bench:
+	$(call need,$(NEEDS_BUILD) $(NEEDS_BENCH),for its benchmark)
 
-$(OUT)/%.o: src/%.c
+# What the flags are stands in the Makefile.
+$(OUT)/%.o: src/%.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
@@ -105,58 +111,73 @@ PYTEST := /usr/bin/python3 -m pytest
 FLOW_JOBS ?= 2
 FUZZ_SECONDS ?= 60
 
-test: needs-build needs-test needs-fuzz
-	@$(MAKE) --no-print-directory unit fuzz-replay flow
+test: needs-test
+	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory fuzz-replay
+	@$(MAKE) --no-print-directory flow
 
 $(OUT)/unit/%: tests/unit/%.c $(LIB)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< $(LIB) $(shell pkg-config --libs cmocka) $(PKG_LIBS)
 
 units: $(UNITS)
-unit: units
+	@:
+
+unit: needs-test
+	@$(MAKE) --no-print-directory units
 	@failed=0; for t in $(UNITS); do $$t || failed=1; done; exit $$failed
 
-flow: $(OUT)/penstock
+flow: needs-test
+	@$(MAKE) --no-print-directory $(OUT)/penstock
 	PENSTOCK=$(OUT)/penstock $(PYTEST) -q -p no:cacheprovider -n $(FLOW_JOBS) tests/flow $(FLOW_ARGS)
 
-asan: needs-build needs-test
-	$(MAKE) --no-print-directory VARIANT=asan unit flow
+asan: needs-test
+	@$(MAKE) --no-print-directory VARIANT=asan unit
+	@$(MAKE) --no-print-directory VARIANT=asan flow
 
-tsan: needs-build needs-test
-	TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp \
-		$(MAKE) --no-print-directory VARIANT=tsan unit flow
+tsan: export TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp
+tsan: needs-test
+	@$(MAKE) --no-print-directory VARIANT=tsan unit
+	@$(MAKE) --no-print-directory VARIANT=tsan flow
 
 build/fuzz/fuzz_%: tests/fuzz/fuzz_%.c build/fuzz/libpenstock.a
 	clang $(ALL_CFLAGS) -fsanitize=fuzzer $(ALL_LDFLAGS) -o $@ $< build/fuzz/libpenstock.a $(PKG_LIBS)
 
 fuzzers: $(FUZZERS)
+	@:
 
 # Every corpus once, which is part of `make test`; then FUZZ_SECONDS of new inputs each.
-.PHONY: fuzz-replay fuzz-run
+.PHONY: fuzz-replay
 fuzz-replay:
 	@$(MAKE) --no-print-directory VARIANT=fuzz CC=clang fuzzers
 	@for f in $(FUZZERS); do echo "$$f"; $$f -runs=0 tests/fuzz/corpus/$${f##*/fuzz_} 2>build/fuzz/replay.log \
 		|| { cat build/fuzz/replay.log; exit 1; }; done
 
-fuzz: needs-build needs-fuzz fuzz-replay
+fuzz: needs-fuzz
+	@$(MAKE) --no-print-directory fuzz-replay
 	@for f in $(FUZZERS); do n=$${f##*/fuzz_}; mkdir -p build/fuzz/found/$$n; echo "$$f, $(FUZZ_SECONDS) s"; \
 		$$f -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -artifact_prefix=build/fuzz/$$n- build/fuzz/found/$$n \
 		tests/fuzz/corpus/$$n >build/fuzz/$$n.log 2>&1 || { tail -40 build/fuzz/$$n.log; exit 1; }; done
 
+# ---- measuring --------------------------------------------------------------------------------
+
+bench: needs-bench all
+	@tests/bench/loopback build/penstock
+
 # ---- checks -----------------------------------------------------------------------------------
 
-C_FILES = $(shell git ls-files -co --exclude-standard 'src/*.[ch]' 'tests/*.[ch]')
+C_FILES = $(shell find src tests -name '*.[ch]')
 
 floors:
-	@awk -v rooms="$(ROOMS)" -f tests/floors.awk $(shell git ls-files -co --exclude-standard 'src/*.[ch]')
+	@awk -v rooms="$(ROOMS)" -f tests/floors.awk $(shell find src -name '*.[ch]')
 
-keys: build/penstock
+keys: all
 	@tests/keys build/penstock
 
-format:
+format: needs-lint
 	clang-format -i $(C_FILES)
 
-format-check:
+format-check: needs-lint
 	clang-format --dry-run -Werror $(C_FILES)
 
 lint: needs-lint
@@ -171,7 +192,7 @@ PREFIX ?= /usr/local
 sysconfdir ?= $(if $(filter /usr,$(PREFIX)),/etc,$(PREFIX)/etc)
 unitdir ?= $(if $(filter /usr,$(PREFIX)),/lib/systemd/system,$(PREFIX)/lib/systemd/system)
 
-install: binary
+install: all
 	install -D -m 755 build/penstock $(DESTDIR)$(PREFIX)/sbin/penstock
 	@if [ -e $(DESTDIR)$(sysconfdir)/penstock.conf ]; then \
 		echo "keeping $(DESTDIR)$(sysconfdir)/penstock.conf; the new sample is beside it as penstock.conf.new"; \

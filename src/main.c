@@ -93,6 +93,16 @@ static int read_options(int argc, char **argv, struct options *options)
 
 /* ---- starting --------------------------------------------------------------------------- */
 
+/* libevent's own words.  Its warnings are of what a peer or the network did: seldom worth a line.
+ */
+static void on_libevent_log(int severity, const char *message)
+{
+	if (severity == EVENT_LOG_ERR)
+		log_error("libevent: %s", message);
+	else
+		log_debug("libevent: %s", message);
+}
+
 /* As many descriptors as we may have: each exchange takes two, a tunnel up to six. */
 static void raise_descriptor_limit(void)
 {
@@ -255,8 +265,11 @@ static void run(struct daemon *d)
 	char byte;
 
 	while (d->ended < d->worker_count) {
-		if (poll(fds, 2, -1) < 0 && errno != EINTR)
-			return;
+		if (poll(fds, 2, -1) < 0) {
+			if (errno != EINTR)
+				return;
+			continue;
+		}
 		if (fds[0].revents & POLLIN)
 			on_signal(d);
 		if ((fds[1].revents & POLLIN) && read(d->ended_fds[0], &byte, 1) == 1)
@@ -279,6 +292,7 @@ static int serve(struct daemon *d)
 {
 	int status = EX_OSERR;
 
+	event_set_log_callback(on_libevent_log);
 	raise_descriptor_limit();
 	d->signal_fd = watch_signals();
 	if (d->signal_fd < 0 || pipe(d->ended_fds) != 0) {

@@ -3,251 +3,29 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/attr.h"
+#include "http/byte.h"
 #include "http/target.h"
 
 #define LENGTH_DIGITS_MAX 18 /* no overflow in 64 bits, nor in a sum of two */
 #define VERSION_LEN 8        /* HTTP/1.1 */
-
-/* ---- bytes ------------------------------------------------------------------------ */
-
-#define C 0                                     /* controls: nowhere */
-#define V BYTE_VALUE                            /* HTAB, obs-text: field values, reasons */
-#define L (BYTE_LINE | BYTE_VALUE)              /* visible and SP */
-#define T (BYTE_LINE | BYTE_VALUE | BYTE_TOKEN) /* tchar, RFC 9110 5.6.2 */
-
-enum byte_class { BYTE_LINE = 1, BYTE_VALUE = 2, BYTE_TOKEN = 4 };
-
-/* clang-format off */
-static const unsigned char classes[256] = {
-	C, C, C, C, C, C, C, C, C, V, C, C, C, C, C, C, /* HTAB */
-	C, C, C, C, C, C, C, C, C, C, C, C, C, C, C, C,
-	L, T, L, T, T, T, T, T, L, L, T, T, L, T, T, L, /*  !"#$%&'()*+,-./ */
-	T, T, T, T, T, T, T, T, T, T, L, L, L, L, L, L, /* 0123456789:;<=>? */
-	L, T, T, T, T, T, T, T, T, T, T, T, T, T, T, T, /* @ABCDEFGHIJKLMNO */
-	T, T, T, T, T, T, T, T, T, T, T, L, L, L, T, T, /* PQRSTUVWXYZ[\]^_ */
-	T, T, T, T, T, T, T, T, T, T, T, T, T, T, T, T, /* `abcdefghijklmno */
-	T, T, T, T, T, T, T, T, T, T, T, L, T, L, T, C, /* pqrstuvwxyz{|}~  */
-	V, V, V, V, V, V, V, V, V, V, V, V, V, V, V, V,
-	V, V, V, V, V, V, V, V, V, V, V, V, V, V, V, V,
-	V, V, V, V, V, V, V, V, V, V, V, V, V, V, V, V,
-	V, V, V, V, V, V, V, V, V, V, V, V, V, V, V, V,
-	V, V, V, V, V, V, V, V, V, V, V, V, V, V, V, V,
-	V, V, V, V, V, V, V, V, V, V, V, V, V, V, V, V,
-	V, V, V, V, V, V, V, V, V, V, V, V, V, V, V, V,
-	V, V, V, V, V, V, V, V, V, V, V, V, V, V, V, V,
-};
-/* clang-format on */
-
-#undef C
-#undef V
-#undef L
-#undef T
-
-/* The offset from `pos` on, at most `end`, of the first byte that is not of the class. */
-static size_t skip(const char *bytes, size_t pos, size_t end, enum byte_class class)
-{
-	while (pos < end && (classes[(unsigned char)bytes[pos]] & class))
-		pos++;
-	return pos;
-}
 
 static bool is_digit(char c)
 {
 	return c >= '0' && c <= '9';
 }
 
-static bool is_blank(char c)
-{
-	return c == ' ' || c == '\t';
-}
-
 bool head_is_token(struct slice text)
 {
-	return text.len > 0 && skip(text.ptr, 0, text.len, BYTE_TOKEN) == text.len;
-}
-
-/* ---- scan ------------------------------------------------------------------------- */
-
-static enum head_progress scan_refuse(struct head_error *error, enum fail fail, const char *why)
-{
-	*error = (struct head_error){.fail = fail, .why = why};
-	return HEAD_BAD;
-}
-
-static enum head_progress scan_refuse_size(struct head_error *error)
-{
-	return scan_refuse(error, FAIL_HEAD_TOO_LARGE,
-	    "The head of the message is larger than the proxy accepts.");
-}
-
-/* Move over the bytes that need no thought. */
-static void scan_run(
-    struct head_scan *scan, const struct head_source *source, const struct head_limits *limits)
-{
-	bool strict = source->request && scan->lines == 0;
-	size_t end = source->len < limits->size ? source->len : limits->size;
-
-	if (scan->lines == 0 && end > scan->line_start && end - scan->line_start > limits->line)
-		end = scan->line_start + limits->line;
-	scan->pos = skip(source->data, scan->pos, end, strict ? BYTE_LINE : BYTE_VALUE);
-}
-
-/* The byte at scan->pos is no CR and has no place there. */
-static enum head_progress scan_refuse_byte(const struct head_scan *scan,
-    const struct head_source *source, const struct head_limits *limits, struct head_error *error)
-{
-	unsigned char c = (unsigned char)source->data[scan->pos];
-	const char *why = "The head holds a control character.";
-
-	if (scan->lines == 0 && scan->pos - scan->line_start >= limits->line)
-		return scan_refuse(error, FAIL_LINE_TOO_LONG,
-		    "The first line of the message is longer than the proxy accepts.");
-	if (c == '\n')
-		why = "A line of the head ends with a bare LF; it must end with CR LF.";
-	else if (c == '\0')
-		why = "The head holds a NUL byte.";
-	else if (c == '\t')
-		why = "The request line holds a tab; its parts are separated by single spaces.";
-	else if (c >= 0x80)
-		why =
-		    "The request line holds a byte that is not ASCII; it must be percent-encoded.";
-	return scan_refuse(error, FAIL_BAD_REQUEST, why);
-}
-
-/* The CR LF of a line is at scan->pos.  HEAD_MORE: go on behind it. */
-static enum head_progress scan_line(struct head_scan *scan, const struct head_source *source,
-    const struct head_limits *limits, struct head_error *error)
-{
-	bool empty = scan->pos == scan->line_start;
-
-	scan->pos += 2;
-	scan->line_start = scan->pos;
-	if (empty && scan->lines > 0)
-		return HEAD_COMPLETE;
-	if (!empty) {
-		scan->lines++;
-		if (scan->lines - 1 <= limits->fields)
-			return HEAD_MORE;
-		return scan_refuse(error, FAIL_HEAD_TOO_LARGE,
-		    "The head of the message has more fields than the proxy accepts.");
-	}
-	if (!source->request)
-		return scan_refuse(
-		    error, FAIL_BAD_REQUEST, "There is an empty line in place of the status line.");
-	if (scan->skipped > 0)
-		return scan_refuse(error, FAIL_BAD_REQUEST,
-		    "There is more than one empty line in front of the request line.");
-	scan->skipped = scan->pos; /* RFC 9112 2.2 */
-	return HEAD_MORE;
-}
-
-/*
- * Every verdict depends on bytes up to a fixed place only, never on how much more has
- * arrived: so any way of cutting the input gives the same one.
- */
-enum head_progress head_scan(struct head_scan *scan, const struct head_source *source,
-    const struct head_limits *limits, size_t *ret_len, struct head_error *ret_error)
-{
-	enum head_progress progress = HEAD_MORE;
-
-	while (progress == HEAD_MORE) {
-		scan_run(scan, source, limits);
-		if (scan->pos >= limits->size)
-			return scan_refuse_size(ret_error);
-		if (scan->pos == source->len)
-			return HEAD_MORE;
-		if (source->data[scan->pos] != '\r')
-			return scan_refuse_byte(scan, source, limits, ret_error);
-		if (limits->size - scan->pos < 2) /* no room for its LF */
-			return scan_refuse_size(ret_error);
-		if (scan->pos + 1 == source->len)
-			return HEAD_MORE; /* stay at the CR */
-		if (source->data[scan->pos + 1] != '\n')
-			return scan_refuse(ret_error, FAIL_BAD_REQUEST,
-			    "The head holds a bare CR; it may stand only in front of LF.");
-		progress = scan_line(scan, source, limits, ret_error);
-	}
-	if (progress == HEAD_COMPLETE)
-		*ret_len = scan->pos;
-	return progress;
-}
-
-/* ---- fields ----------------------------------------------------------------------- */
-
-#define KNOWN_LEN_MAX 25
-
-/* By the length of the name. */
-static const struct {
-	const char *name;
-	enum field_id id;
-} known[KNOWN_LEN_MAX + 1][3] = {
-    [2] = {{"te", FIELD_TE}},
-    [3] = {{"via", FIELD_VIA}},
-    [4] = {{"host", FIELD_HOST}},
-    [6] = {{"accept", FIELD_ACCEPT}, {"expect", FIELD_EXPECT}},
-    [7] = {{"referer", FIELD_REFERER}, {"trailer", FIELD_TRAILER}, {"upgrade", FIELD_UPGRADE}},
-    [10] = {{"connection", FIELD_CONNECTION}, {"user-agent", FIELD_USER_AGENT},
-	{"keep-alive", FIELD_KEEP_ALIVE}},
-    [12] = {{"max-forwards", FIELD_MAX_FORWARDS}},
-    [14] = {{"content-length", FIELD_CONTENT_LENGTH}},
-    [16] = {{"proxy-connection", FIELD_PROXY_CONNECTION}},
-    [17] = {{"transfer-encoding", FIELD_TRANSFER_ENCODING}},
-    [18] = {{"proxy-authenticate", FIELD_PROXY_AUTHENTICATE}},
-    [19] = {{"proxy-authorization", FIELD_PROXY_AUTHORIZATION}},
-    [25] = {{"proxy-authentication-info", FIELD_PROXY_AUTHENTICATION_INFO}},
-};
-
-static enum field_id field_id_of(struct slice name)
-{
-	if (name.len > KNOWN_LEN_MAX)
-		return FIELD_OTHER;
-	for (size_t i = 0; i < ARRAY_LEN(known[0]) && known[name.len][i].name; i++)
-		if (slice_is_nocase(name, known[name.len][i].name))
-			return known[name.len][i].id;
-	return FIELD_OTHER;
-}
-
-/* Split a line into name and value: token ":" OWS value OWS. */
-static bool field_split(struct slice line, struct field *ret_field)
-{
-	size_t len = skip(line.ptr, 0, line.len, BYTE_TOKEN);
-
-	if (len == 0 || len == line.len || line.ptr[len] != ':')
-		return false;
-	ret_field->name = (struct slice){line.ptr, len};
-	ret_field->value = slice_trim((struct slice){line.ptr + len + 1, line.len - len - 1});
-	ret_field->id = field_id_of(ret_field->name);
-	return true;
-}
-
-/* What is wrong with a line that field_split refused. */
-static const char *field_complaint(struct slice line, bool first)
-{
-	size_t end = skip(line.ptr, 0, line.len, BYTE_TOKEN);
-
-	if (is_blank(line.ptr[0]))
-		return first ? "There is white space between the first line and the first field."
-			     : "A field is folded over several lines.";
-	if (!memchr(line.ptr, ':', line.len))
-		return "A field line has no colon.";
-	if (end == 0 && line.ptr[0] == ':')
-		return "A field has no name.";
-	while (end < line.len && is_blank(line.ptr[end]))
-		end++;
-	if (end < line.len && line.ptr[end] == ':')
-		return "There is white space between a field's name and its colon.";
-	return "A field's name holds a character that no name may hold.";
+	return text.len > 0 && byte_skip(text.ptr, 0, text.len, BYTE_TOKEN) == text.len;
 }
 
 bool head_is_field_line(struct slice line)
 {
 	struct field field;
 
-	return skip(line.ptr, 0, line.len, BYTE_VALUE) == line.len && field_split(line, &field);
+	return byte_skip(line.ptr, 0, line.len, BYTE_VALUE) == line.len &&
+	       field_split(line, &field);
 }
-
-/* ---- the whole head --------------------------------------------------------------- */
 
 /* A head while it is read. */
 struct reading {

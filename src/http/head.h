@@ -2,8 +2,8 @@
  * head -- a raw message head, checked byte by byte.
  *
  * Every rule of RFC 9112 that decides where a message ends is held here, strictly:
- * what is ambiguous is an error, nothing is repaired.  First head_scan finds the end
- * of the head in what has arrived, refusing bad bytes as soon as they are seen; then
+ * what is ambiguous is an error, nothing is repaired.  First head_scan (scan.h) finds the
+ * end of the head in what has arrived, refusing bad bytes as soon as they are seen; then
  * head_parse_* reads the complete head.  No I/O.
  */
 #ifndef HTTP_HEAD_H
@@ -14,43 +14,9 @@
 
 #include "base/attr.h"
 #include "base/slice.h"
+#include "http/field.h"
 #include "http/reply.h"
-
-struct head_limits {
-	size_t line;   /* bytes of the start line, without CRLF */
-	size_t size;   /* bytes of the whole head, its CRLFs and what was skipped included; a head
-			  that has not ended with so many is refused, so a buffer of this size does */
-	size_t fields; /* field lines */
-};
-
-/* The fields that something here or in headers decides about; all others are FIELD_OTHER. */
-enum field_id {
-	FIELD_OTHER,
-	FIELD_ACCEPT,
-	FIELD_CONNECTION,
-	FIELD_CONTENT_LENGTH,
-	FIELD_EXPECT,
-	FIELD_HOST,
-	FIELD_KEEP_ALIVE,
-	FIELD_MAX_FORWARDS,
-	FIELD_PROXY_AUTHENTICATE,
-	FIELD_PROXY_AUTHENTICATION_INFO,
-	FIELD_PROXY_AUTHORIZATION,
-	FIELD_PROXY_CONNECTION,
-	FIELD_REFERER,
-	FIELD_TE,
-	FIELD_TRAILER,
-	FIELD_TRANSFER_ENCODING,
-	FIELD_UPGRADE,
-	FIELD_USER_AGENT,
-	FIELD_VIA
-};
-
-struct field {
-	struct slice name;  /* a token, as written */
-	struct slice value; /* without the white space around it, else byte for byte */
-	enum field_id id;
-};
+#include "http/scan.h"
 
 struct head {
 	/* request */
@@ -70,38 +36,6 @@ struct head {
 	bool expect_continue;   /* likewise never in HTTP/1.0 (RFC 9110 10.1.1) */
 	struct slice host;      /* value of Host; ptr NULL when there is none */
 };
-
-/* How far head_scan has come.  All zero to begin. */
-struct head_scan {
-	size_t pos;        /* bytes looked at */
-	size_t line_start; /* offset of the line being looked at */
-	size_t lines;      /* complete lines, the start line included */
-	size_t skipped;    /* of an empty line in front of a request: 0 or 2 */
-};
-
-enum head_progress { HEAD_MORE, HEAD_COMPLETE, HEAD_BAD };
-
-/*
- * Look at data, which begins with the first byte after the last message and has
- * grown since the last call (it may have moved).  Linear in all, and the verdict does
- * not depend on how the data came in pieces.  Up to one empty line before a request
- * line is skipped (RFC 9112 2.2); for responses there is none.  HEAD_COMPLETE:
- * *ret_len is the length of the head, everything before it (scan->skipped) included.
- * HEAD_BAD: *ret_error has FAIL_BAD_REQUEST, FAIL_LINE_TOO_LONG or FAIL_HEAD_TOO_LARGE
- * and a sentence: bare CR, bare LF, NUL, controls.  A response's caller translates.
- * After these two the scan is over.
- */
-struct head_source {
-	const char *data;
-	size_t len;
-	bool request;
-};
-struct head_error {
-	enum fail fail;
-	const char *why; /* static */
-};
-enum head_progress head_scan(struct head_scan *scan, const struct head_source *source,
-    const struct head_limits *limits, size_t *ret_len, struct head_error *ret_error);
 
 /*
  * Read a complete head (its empty line included, what was skipped in front not) that

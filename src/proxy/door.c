@@ -1,6 +1,7 @@
 #include "proxy/door.h"
 
 #include <errno.h>
+#include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
 #include <event2/http.h>
@@ -16,22 +17,18 @@
 #define DOOR_PAUSE_MS 100
 #define DOOR_NEVER_S (366 * 86400)
 
+/* What evhttp may read of a request by itself. */
+#define DOOR_FALLBACK_MAX 16384
+
 struct door {
 	struct evhttp *http;
 	struct evhttp_bound_socket *bounds[CONFIG_LISTEN_MAX];
 	size_t bound_count;
 	struct event accept_again;
+	struct bufferevent *spare; /* there always is one while we accept */
 	uint64_t warned_ms;
 	struct intake_shared shared;
 };
-
-static struct bufferevent *door_on_accept(struct event_base *base, void *arg)
-{
-	struct door *door = arg;
-
-	(void)base;
-	return intake_new(&door->shared);
-}
 
 static void door_on_request(struct evhttp_request *req, void *arg)
 {
@@ -47,14 +44,47 @@ static void door_on_request(struct evhttp_request *req, void *arg)
 static void door_accept(struct door *door, bool on)
 {
 	for (size_t i = 0; i < door->bound_count; i++) {
-		struct evconnlistener *listener =
-		    evhttp_bound_socket_get_listener(door->bounds[i]);
+		struct evconnlistener *listener = evhttp_bound_socket_get_listener(door->bounds[i]);
 
 		if (on)
 			evconnlistener_enable(listener);
 		else
 			evconnlistener_disable(listener);
 	}
+}
+
+static bool door_has_spare(struct door *door)
+{
+	if (!door->spare)
+		door->spare = bufferevent_socket_new(door->shared.base, -1, 0);
+	return door->spare != NULL;
+}
+
+static void door_pause(struct door *door)
+{
+	struct timeval pause = {0, DOOR_PAUSE_MS * 1000};
+
+	door_accept(door, false);
+	event_add(&door->accept_again, &pause);
+}
+
+/*
+ * Without memory for an intake the client gets evhttp's own refusal.  evhttp crashes when it
+ * gets no bufferevent and cannot make one either (2.1.12).
+ */
+static struct bufferevent *door_on_accept(struct event_base *base, void *arg)
+{
+	struct door *door = arg;
+	struct bufferevent *bev = intake_new(&door->shared);
+
+	(void)base;
+	if (bev)
+		return bev;
+	bev = door->spare;
+	door->spare = NULL;
+	if (!door_has_spare(door))
+		door_pause(door);
+	return bev;
 }
 
 static void door_on_accept_again(evutil_socket_t fd, short what, void *arg)
@@ -64,6 +94,10 @@ static void door_on_accept_again(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	if (!door_has_spare(door)) {
+		door_pause(door);
+		return;
+	}
 	door_accept(door, true);
 	event_add(&door->accept_again, &never);
 }
@@ -86,7 +120,6 @@ static int door_find(const struct event_base *base, const struct event *event, v
  */
 static void door_on_accept_error(struct evconnlistener *listener, void *arg)
 {
-	struct timeval pause = {0, DOOR_PAUSE_MS * 1000};
 	struct door *door = NULL;
 	int error = errno;
 	uint64_t now = deadline_now_ms();
@@ -99,24 +132,25 @@ static void door_on_accept_error(struct evconnlistener *listener, void *arg)
 		log_warning("cannot accept a connection: %s, pausing", strerror(error));
 		door->warned_ms = now;
 	}
-	door_accept(door, false);
-	event_add(&door->accept_again, &pause);
+	door_pause(door);
 }
 
-struct door *door_new(struct event_base *base, const struct config *config,
-    struct metrics *metrics, intake_request_fn *on_request, void *arg)
+struct door *door_new(struct event_base *base, const struct config *config, struct metrics *metrics,
+    intake_request_fn *on_request, void *arg)
 {
 	struct timeval never = {DOOR_NEVER_S, 0};
 	struct door *door = calloc(1, sizeof(*door));
 
 	if (!door)
 		return NULL;
+	door->shared.base = base;
 	door->http = evhttp_new(base);
-	if (!door->http) {
+	if (!door->http || !door_has_spare(door)) {
+		if (door->http)
+			evhttp_free(door->http);
 		free(door);
 		return NULL;
 	}
-	door->shared.base = base;
 	door->shared.config = config;
 	door->shared.metrics = metrics;
 	door->shared.on_request = on_request;
@@ -125,6 +159,9 @@ struct door *door_new(struct event_base *base, const struct config *config,
 	evtimer_assign(&door->accept_again, base, door_on_accept_again, door);
 	event_add(&door->accept_again, &never);
 	evhttp_set_bevcb(door->http, door_on_accept, door);
+	/* For connections that no intake could be made for. */
+	evhttp_set_max_headers_size(door->http, DOOR_FALLBACK_MAX);
+	evhttp_set_max_body_size(door->http, DOOR_FALLBACK_MAX);
 	evhttp_set_gencb(door->http, door_on_request, door);
 	return door;
 }
@@ -186,5 +223,7 @@ void door_free(struct door *door)
 	door->shared.on_empty = NULL;
 	intake_free_all(&door->shared);
 	evhttp_free(door->http);
+	if (door->spare)
+		bufferevent_free(door->spare);
 	free(door);
 }

@@ -175,10 +175,11 @@ static void exchange_on_gone(enum fail why, void *arg)
 {
 	struct exchange *x = arg;
 
+	/* Whoever is cut off in the middle of a tunnel must not take that for the end. */
+	x->end = x->junction ? INTAKE_RESET : INTAKE_DROP;
 	exchange_cancel(x);
 	if (!x->answering)
 		x->fail = why;
-	x->end = INTAKE_DROP;
 	exchange_close(x);
 }
 
@@ -204,8 +205,11 @@ static void exchange_on_deadline(void *arg)
 
 static struct reply exchange_reply(const struct exchange *x)
 {
-	struct reply reply = {
-	    .fail = x->fail, .why = x->why, .name = x->config->name, .minor = 1, .close = !x->keep,
+	struct reply reply = {.fail = x->fail,
+	    .why = x->why,
+	    .name = x->config->name,
+	    .minor = 1,
+	    .close = !x->keep,
 	    .head_only = x->to_head};
 
 	if (x->head) {
@@ -506,12 +510,16 @@ static enum outcome exchange_tunnel(struct exchange *x)
 /* ---- relay: a request ------------------------------------------------------------------- */
 
 /* How the client's connection has to end, if that is settled: KEEP leaves it open. */
-static enum intake_end exchange_abrupt_end(const struct forward_result *result)
+static enum intake_end exchange_abrupt_end(
+    const struct exchange *x, const struct forward_result *result)
 {
 	switch (result->fail) {
 	case FAIL_CLIENT_GONE:
 	case FAIL_CLIENT_TIMEOUT:
 	case FAIL_SHUTDOWN:
+		/* Nobody waits until what is pending is written. */
+		if (result->reset)
+			wire_reset(intake_wire(x->intake)->fd);
 		return INTAKE_DROP;
 	default:
 		return result->reset ? INTAKE_RESET : INTAKE_KEEP;
@@ -543,7 +551,7 @@ static void exchange_on_forwarded(const struct forward_result *result, void *arg
 		return;
 	}
 	if (x->fail != FAIL_NONE) {
-		x->end = exchange_abrupt_end(result);
+		x->end = exchange_abrupt_end(x, result);
 		exchange_fail(x);
 		return;
 	}
@@ -628,7 +636,8 @@ void exchange_start(const struct intake_request *request, const struct exchange_
 	}
 	x->to_head = slice_is(x->head->method, "HEAD");
 	/* Without a body the whole request is read already. */
-	x->request_done = !x->head->chunked && (!x->head->has_length || x->head->content_length == 0);
+	x->request_done =
+	    !x->head->chunked && (!x->head->has_length || x->head->content_length == 0);
 	x->keep = x->request_done && headers_keep_alive(x->head) && !intake_draining(x->intake);
 	exchange_run(x);
 }

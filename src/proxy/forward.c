@@ -141,7 +141,9 @@ static void forward_take_body(struct forward *f)
  */
 static bool forward_upload_is_over(const struct forward *f)
 {
-	return f->request_done || f->upload_dead || f->result.status >= 300;
+	bool sent = f->request_done && wire_pending(upstream_wire(f->up)) == 0;
+
+	return sent || f->upload_dead || f->result.status >= 300;
 }
 
 /* The origin's part ends here, whatever of the request is left. */
@@ -280,8 +282,9 @@ static enum upstream_next forward_switch(struct forward *f, const struct head *h
 	headers_write_response(&f->text, &response);
 	f->result.status = head->status;
 	f->result.answered = true;
-	f->result.switched = f->up;
 	forward_say(f);
+	if (f->result.fail == FAIL_NONE)
+		f->result.switched = f->up;
 	return UPSTREAM_STOP;
 }
 

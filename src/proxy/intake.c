@@ -135,7 +135,8 @@ static void intake_raise(struct intake *in, enum fail fail, const char *why)
 	    .intake = in, .head = fail == FAIL_NONE ? &in->head : NULL, .fail = fail, .why = why};
 
 	if (in->head_text)
-		request.to_head = strncmp(in->head_text + in->scan.skipped, method, sizeof(method) - 1) == 0;
+		request.to_head =
+		    strncmp(in->head_text + in->scan.skipped, method, sizeof(method) - 1) == 0;
 
 	in->state = INTAKE_BUSY;
 	deadline_stop(&in->deadline);
@@ -159,6 +160,8 @@ static bool intake_feed_evhttp(struct intake *in)
 	in->shared->feeding = in;
 	in->evhttp_read(in->bev, in->evcon);
 	in->shared->feeding = NULL;
+	/* Without memory evhttp may have made an answer of its own, or freed the connection. */
+	bufferevent_disable(in->bev, EV_READ | EV_WRITE);
 	return in->req != NULL;
 }
 
@@ -308,6 +311,21 @@ static void intake_on_deadline(void *arg)
 /* ---- accepting -------------------------------------------------------------------------- */
 
 /*
+ * evhttp is about to free its connection and to close the descriptor: by our word, or on its
+ * own for want of memory (2.1.12).
+ */
+static void intake_on_evhttp_closed(struct evhttp_connection *evcon, void *arg)
+{
+	struct intake *in = arg;
+
+	(void)evcon;
+	in->evcon = NULL;
+	in->req = NULL;
+	wire_done(&in->wire);
+	in->wire.fd = -1;
+}
+
+/*
  * evhttp has accepted and set the connection up; now it becomes ours.  Runs in the
  * same turn of the loop as the accept, before anything can be read.
  */
@@ -322,15 +340,22 @@ static void intake_adopt(struct intake *in)
 
 	bufferevent_getcb(in->bev, &in->evhttp_read, &its_write, &its_event, &evcon);
 	if (!evcon || fd < 0) { /* evhttp gave it up for want of memory */
+		if (fd < 0)     /* before it took the bufferevent */
+			bufferevent_free(in->bev);
 		intake_free(in);
 		return;
 	}
 	in->evcon = evcon;
+	evhttp_connection_set_closecb(in->evcon, intake_on_evhttp_closed, in);
 	bufferevent_disable(in->bev, EV_READ | EV_WRITE);
 	wire_init(&in->wire, in->shared->base, fd, &intake_wire_handler, in);
 	in->state = INTAKE_IDLE;
 	if (getpeername(fd, (struct sockaddr *)&peer, &len) != 0 ||
 	    addr_from_sockaddr((struct sockaddr *)&peer, &in->client) != 0) {
+		intake_close(in);
+		return;
+	}
+	if (in->shared->draining) { /* accepted just before */
 		intake_close(in);
 		return;
 	}
@@ -397,7 +422,8 @@ void intake_close_idle(struct intake_shared *shared)
 {
 	struct intake *in;
 
-	LIST_FOREACH(in, &shared->intakes, all) {
+	LIST_FOREACH(in, &shared->intakes, all)
+	{
 		/* cppcheck-suppress uninitvar */
 		if (in->state == INTAKE_IDLE)
 			intake_close(in);
@@ -483,6 +509,10 @@ static void intake_next(struct intake *in)
 	in->req = NULL;
 	evhttp_send_reply_end(req);
 	bufferevent_disable(in->bev, EV_READ | EV_WRITE);
+	if (!in->evcon) {
+		intake_close(in);
+		return;
+	}
 	in->state = INTAKE_IDLE;
 	memset(&in->scan, 0, sizeof(in->scan));
 	deadline_set(&in->deadline, in->shared->config->timeouts.idle);

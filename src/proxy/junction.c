@@ -51,11 +51,11 @@ static void junction_on_tunnelled(const struct tunnel_result *ended, void *arg)
 	junction_done_fn *done = j->done;
 	void *done_arg = j->arg;
 
-	/* A reset is passed on. */
-	if (ended->end == TUNNEL_CLIENT_FAILED)
+	/* A reset is passed on, and what we cut ourselves must not look like the end either. */
+	if (ended->end != TUNNEL_FINISHED) {
 		wire_reset(j->server_fd);
-	else if (ended->end == TUNNEL_SERVER_FAILED)
 		result.end = INTAKE_RESET;
+	}
 	metrics_sub(j->metrics, METRIC_TUNNELS, 1);
 	junction_free(j);
 	done(&result, done_arg);
@@ -123,6 +123,7 @@ void junction_cancel(struct junction *j, uint64_t *ret_up, uint64_t *ret_down)
 	tunnel_counts(j->tunnel, ret_up, ret_down);
 	*ret_down = junction_down(j, *ret_down);
 	tunnel_cancel(j->tunnel);
+	wire_reset(j->server_fd);
 	metrics_sub(j->metrics, METRIC_TUNNELS, 1);
 	junction_free(j);
 }

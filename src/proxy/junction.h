@@ -20,7 +20,8 @@ struct junction_sides {
 	struct intake *intake; /* borrowed; detached, with what it has read and has pending */
 	struct upstream *up;   /* taken; or NULL and */
 	int server_fd;         /* taken: the socket of a CONNECT */
-	const char *greeting;  /* a head for the client to get first, behind what is pending; "": none */
+	const char
+	    *greeting; /* a head for the client to get first, behind what is pending; "": none */
 };
 
 struct junction_result {
@@ -38,7 +39,7 @@ typedef void junction_done_fn(const struct junction_result *result, void *arg);
 struct junction *junction_start(struct event_base *base, struct pipe_pool *pipes, int idle_s,
     const struct junction_sides *sides, struct metrics *metrics, junction_done_fn *done, void *arg);
 
-/* End it, and tell the bytes so far. */
+/* End it with a reset to the server, and tell the bytes so far. */
 void junction_cancel(struct junction *j, uint64_t *ret_up, uint64_t *ret_down);
 
 #endif

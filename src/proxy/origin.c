@@ -22,8 +22,8 @@
 
 struct origin {
 	struct evhttp_connection *evcon;
-	struct bufferevent *bev;    /* evcon's */
-	struct evhttp_request *req; /* evcon's; NULL when evhttp is done with it */
+	struct bufferevent *bev;               /* evcon's */
+	struct evhttp_request *req;            /* evcon's; NULL when evhttp is done with it */
 	bufferevent_event_cb evhttp_connected; /* evhttp's own callbacks */
 	bufferevent_data_cb evhttp_read;
 	const struct origin_handler *handler;
@@ -108,8 +108,8 @@ static int origin_make_request(struct origin *o)
 	return -1;
 }
 
-struct origin *origin_new(struct event_base *base, const struct addr *to,
-    const struct origin_handler *handler, void *arg)
+struct origin *origin_new(
+    struct event_base *base, const struct addr *to, const struct origin_handler *handler, void *arg)
 {
 	struct timeval never = {ORIGIN_EVHTTP_TIMEOUT_S, 0};
 	struct origin *o = calloc(1, sizeof(*o));
@@ -123,9 +123,11 @@ struct origin *origin_new(struct event_base *base, const struct addr *to,
 	o->handler = handler;
 	o->arg = arg;
 	addr_format_ip(to, ip);
-	o->evcon = evhttp_connection_base_new(base, NULL, ip, to->port);
+	/* Made here, because evhttp crashes when it cannot make one (2.1.12). */
+	o->bev = bufferevent_socket_new(base, -1, 0);
+	if (o->bev)
+		o->evcon = evhttp_connection_base_bufferevent_new(base, NULL, o->bev, ip, to->port);
 	if (o->evcon) {
-		o->bev = evhttp_connection_get_bufferevent(o->evcon);
 		evhttp_connection_set_timeout_tv(o->evcon, &never);
 		if (origin_make_request(o) == 0) {
 			bufferevent_getcb(
@@ -146,6 +148,8 @@ void origin_free(struct origin *o)
 		return;
 	if (o->evcon)
 		evhttp_connection_free(o->evcon);
+	else if (o->bev)
+		bufferevent_free(o->bev);
 	free(o);
 }
 

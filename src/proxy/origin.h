@@ -34,6 +34,7 @@ struct origin *origin_new(struct event_base *base, const struct addr *to,
 /* Not from inside one of its callbacks: evhttp asserts. */
 void origin_free(struct origin *o);
 
+/* -1 once evhttp, for want of memory, has closed it: the number may be another's already. */
 int origin_fd(const struct origin *o);
 struct evbuffer *origin_input(struct origin *o);
 

@@ -40,8 +40,8 @@ struct upstream {
 	struct event turn;
 	enum upstream_state state;
 	bool wired, reused, silent;
-	bool dirty; /* bytes came behind the response */
-	struct race *race;  /* while connecting */
+	bool dirty;        /* bytes came behind the response */
+	struct race *race; /* while connecting */
 	struct head_scan scan;
 	const struct upstream_user *user;
 	void *user_arg;
@@ -129,12 +129,25 @@ static enum fail upstream_translate(enum fail fail)
 	return fail == FAIL_NO_MEMORY ? fail : FAIL_BAD_RESPONSE;
 }
 
+/*
+ * Without memory evhttp fails its request and closes the socket (2.1.12): forget the
+ * descriptor before its number is used again.
+ */
+static bool upstream_is_lost(struct upstream *up)
+{
+	if (origin_fd(up->origin) >= 0)
+		return false;
+	wire_done(&up->wire);
+	up->wire.fd = -1;
+	return true;
+}
+
 static void upstream_head_read(struct upstream *up, bool body)
 {
 	up->state = body ? UPSTREAM_READING_BODY : UPSTREAM_COMPLETE;
 	if (!body)
 		up->dirty = evbuffer_get_length(origin_input(up->origin)) > 0;
-	if (origin_head_read(up->origin, body) != 0)
+	if (origin_head_read(up->origin, body) != 0 || upstream_is_lost(up))
 		upstream_fail(up, FAIL_NO_MEMORY, NULL);
 }
 
@@ -235,9 +248,13 @@ static void upstream_on_readable(void *arg)
 		break;
 	case UPSTREAM_READING_BODY:
 		origin_feed(up->origin);
-		break;
-	default:
+		if (!upstream_is_lost(up))
+			break;
+		upstream_fail(up, FAIL_NO_MEMORY, NULL);
+		return;
+	default: /* behind the response, while the request goes on: nobody wants it */
 		up->dirty = true;
+		evbuffer_drain(in, evbuffer_get_length(in));
 		wire_read_off(&up->wire, false);
 		return;
 	}
@@ -496,8 +513,7 @@ void upstream_give(struct upstream *up, bool reusable)
 	struct pool_limits limits = {config->limits.pool, config->limits.pool_per_origin};
 
 	if (!reusable || up->state != UPSTREAM_COMPLETE || up->dirty ||
-	    !origin_is_idle(up->origin) ||
-	    up->wire.broken || wire_pending(&up->wire) > 0 ||
+	    !origin_is_idle(up->origin) || up->wire.broken || wire_pending(&up->wire) > 0 ||
 	    !pool_put(up->pool->idle, &up->address, &up->item, &limits)) {
 		upstream_discard(up);
 		return;

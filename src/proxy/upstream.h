@@ -87,7 +87,8 @@ void upstream_connect_cancel(struct upstream_connect *connect);
 void upstream_set_user(struct upstream *up, const struct upstream_user *user, void *arg);
 const struct addr *upstream_address(const struct upstream *up);
 bool upstream_was_reused(const struct upstream *up);
-bool upstream_is_silent(const struct upstream *up); /* not a byte has come since it was handed out */
+bool upstream_is_silent(
+    const struct upstream *up);                  /* not a byte has come since it was handed out */
 struct wire *upstream_wire(struct upstream *up); /* for writing */
 
 /* Stop and resume reading; either may be called again and again. */
@@ -108,8 +109,8 @@ void upstream_give(struct upstream *up, bool reusable);
 void upstream_discard(struct upstream *up);
 
 /*
- * Discard with a reset, for an exchange that did not come to its end: a mere close would wait behind
- * what an origin that reads no more has not taken.
+ * Discard with a reset, for an exchange that did not come to its end: a mere close would wait
+ * behind what an origin that reads no more has not taken.
  */
 void upstream_abort(struct upstream *up);
 

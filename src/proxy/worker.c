@@ -133,7 +133,8 @@ static struct event_base *worker_new_base(void)
 
 	if (!options)
 		return NULL;
-	/* Changes to what is polled are collected, and those that cancel out cost no system call. */
+	/* Changes to what is polled are collected, and those that cancel out cost no system call.
+	 */
 	if (event_config_set_flag(options, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST) == 0 &&
 	    event_config_set_flag(options, EVENT_BASE_FLAG_NOLOCK) == 0)
 		base = event_base_new_with_config(options);
@@ -156,8 +157,8 @@ static const char *worker_furnish(struct worker *w, struct config *config)
 	s->base = worker_new_base();
 	if (!s->base)
 		return "the event loop cannot be made";
-	event_assign(&w->command, s->base, w->command_fds[0], EV_READ | EV_PERSIST,
-	    worker_on_command, w);
+	event_assign(
+	    &w->command, s->base, w->command_fds[0], EV_READ | EV_PERSIST, worker_on_command, w);
 	evtimer_assign(&w->drain_timer, s->base, worker_on_drain_timer, w);
 	s->config = config_ref(config);
 	s->metrics = &w->metrics;
@@ -239,6 +240,7 @@ const struct metrics *worker_metrics(const struct worker *w)
 
 void worker_free(struct worker *w)
 {
+	struct worker_message message;
 	struct exchange_services *s;
 
 	if (!w)
@@ -260,6 +262,9 @@ void worker_free(struct worker *w)
 		event_base_free(s->base);
 	}
 	config_unref(s->config);
+	/* What came too late to be read. */
+	while (read(w->command_fds[0], &message, sizeof(message)) == (ssize_t)sizeof(message))
+		config_unref(message.config);
 	close(w->command_fds[0]);
 	close(w->command_fds[1]);
 	free(w);

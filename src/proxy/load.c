@@ -1,0 +1,329 @@
+#include "proxy/load.h"
+
+#include <libconfig.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/slice.h"
+#include "net/addr.h"
+#include "proxy/syntax.h"
+
+int load_refuse(const struct load *l, unsigned line, const char *key, const char *format, ...)
+{
+	size_t len;
+	va_list args;
+
+	snprintf(l->message, l->message_size, "%.256s:%u: %.128s%s", l->file, line,
+	    key == NULL ? "" : key, key == NULL ? "" : ": ");
+	len = strlen(l->message);
+	va_start(args, format);
+	vsnprintf(l->message + len, l->message_size - len, format, args);
+	va_end(args);
+	return -1;
+}
+
+int load_refuse_memory(const struct load *l)
+{
+	snprintf(l->message, l->message_size, "%.256s: out of memory", l->file);
+	return -1;
+}
+
+static int refuse_unknown(const struct load *l, const config_setting_t *at, const char *key)
+{
+	struct slice near = key_near(key);
+	unsigned line = config_setting_source_line(at);
+
+	if (near.len == 0)
+		return load_refuse(l, line, key, "there is no such key");
+	return load_refuse(
+	    l, line, key, "there is no such key, did you mean %.*s?", (int)near.len, near.ptr);
+}
+
+static int refuse_value(const struct load *l, const struct key *key, const config_setting_t *at)
+{
+	const char *string = config_setting_get_string(at);
+	unsigned line = config_setting_source_line(at);
+	char shown[80];
+
+	if (key->type == KEY_INT)
+		return load_refuse(l, line, key->name, "must be a whole number from %d to %d (%s)",
+		    key->min, key->max, key->expects);
+	if (string == NULL)
+		return load_refuse(l, line, key->name, "must be %s", key->expects);
+	log_escape(shown, sizeof(shown), string, strlen(string));
+	return load_refuse(l, line, key->name, "must be %s, not \"%s\"", key->expects, shown);
+}
+
+static size_t key_index(const struct key *key)
+{
+	return (size_t)(key - key_at(0));
+}
+
+static void *field(const struct load *l, const struct key *key)
+{
+	return (char *)l->config + key->offset;
+}
+
+static int set_int(struct load *l, const struct key *key, const config_setting_t *at)
+{
+	int type = config_setting_type(at);
+	long long value = config_setting_get_int64(at);
+
+	if ((type != CONFIG_TYPE_INT && type != CONFIG_TYPE_INT64) || value < key->min ||
+	    value > key->max)
+		return refuse_value(l, key, at);
+	*(int *)field(l, key) = (int)value;
+	return 0;
+}
+
+static int set_choice(struct load *l, const struct key *key, const config_setting_t *at)
+{
+	const char *string = config_setting_get_string(at);
+
+	for (int i = 0; string != NULL && key->choices[i] != NULL; i++) {
+		if (strcmp(key->choices[i], string) == 0) {
+			*(int *)field(l, key) = i;
+			return 0;
+		}
+	}
+	return refuse_value(l, key, at);
+}
+
+static int set_string(struct load *l, const struct key *key, const config_setting_t *at)
+{
+	const char *string = config_setting_get_string(at);
+	char **ret = field(l, key);
+
+	if (string == NULL || strlen(string) < (size_t)key->min ||
+	    strlen(string) > (size_t)key->max || (key->valid != NULL && !key->valid(string)))
+		return refuse_value(l, key, at);
+	*ret = strdup(string);
+	return *ret == NULL ? load_refuse_memory(l) : 0;
+}
+
+/* libconfig sees an element's end too late for its line to be right: errors name the key's line. */
+static int refuse_element(
+    const struct load *l, const struct key *key, const config_setting_t *list, const char *string)
+{
+	char shown[80];
+
+	if (string == NULL)
+		return refuse_value(l, key, list);
+	log_escape(shown, sizeof(shown), string, strlen(string));
+	return load_refuse(l, config_setting_source_line(list), key->name,
+	    "must be %s, but holds \"%s\"", key->expects, shown);
+}
+
+/* An array [ ] or a list ( ), within the count that the key allows. */
+static bool is_sequence(const struct key *key, const config_setting_t *at)
+{
+	int count = config_setting_length(at);
+
+	return (config_setting_is_array(at) || config_setting_is_list(at)) && count >= key->min &&
+	       count <= key->max;
+}
+
+static int set_strings(struct load *l, const struct key *key, const config_setting_t *at)
+{
+	struct strings *ret = field(l, key);
+	int count = config_setting_length(at);
+
+	if (!is_sequence(key, at))
+		return refuse_value(l, key, at);
+	ret->items = calloc((size_t)count + 1, sizeof(*ret->items));
+	if (ret->items == NULL)
+		return load_refuse_memory(l);
+	for (int i = 0; i < count; i++) {
+		const char *string = config_setting_get_string_elem(at, i);
+
+		if (string == NULL || !key->valid(string))
+			return refuse_element(l, key, at, string);
+		ret->items[i] = strdup(string);
+		if (ret->items[i] == NULL)
+			return load_refuse_memory(l);
+		ret->count++;
+	}
+	return 0;
+}
+
+/* One member of a listen group. */
+static int set_listen_part(
+    struct load *l, const config_setting_t *at, struct addr *addr, bool *ret_port)
+{
+	const char *name = config_setting_name(at);
+	unsigned line = config_setting_source_line(at);
+
+	if (strcmp(name, "address") == 0) {
+		const char *string = config_setting_get_string(at);
+		uint16_t port = addr->port;
+
+		if (string == NULL || addr_parse((struct slice){string, strlen(string)}, addr) < 0)
+			return load_refuse(l, line, "listen.address",
+			    "must be an IPv4 or IPv6 address like \"127.0.0.1\" or \"::1\"");
+		addr->port = port;
+		return 0;
+	}
+	if (strcmp(name, "port") == 0) {
+		long long port = config_setting_get_int64(at);
+
+		if (!config_setting_is_number(at) || config_setting_type(at) == CONFIG_TYPE_FLOAT ||
+		    port < 0 || port > UINT16_MAX)
+			return load_refuse(
+			    l, line, "listen.port", "must be a whole number from 0 to 65535");
+		addr->port = (uint16_t)port;
+		*ret_port = true;
+		return 0;
+	}
+	return load_refuse(l, line, "listen", "a group has address and port, not %.64s", name);
+}
+
+static int set_listen_group(struct load *l, const struct key *key, config_setting_t *group)
+{
+	struct config *config = l->config;
+	unsigned line = config_setting_source_line(group);
+	struct addr addr = {0};
+	bool has_port = false;
+	char shown[ADDR_TEXT_MAX];
+
+	if (!config_setting_is_group(group))
+		return refuse_value(l, key, config_setting_parent(group));
+	for (int i = 0; i < config_setting_length(group); i++)
+		if (set_listen_part(
+			l, config_setting_get_elem(group, (unsigned)i), &addr, &has_port) < 0)
+			return -1;
+	if (addr.family == 0 || !has_port)
+		return load_refuse(l, line, key->name, "this group has no %s",
+		    addr.family == 0 ? "address" : "port");
+	for (size_t i = 0; addr.port != 0 && i < config->listen_count; i++) {
+		if (addr_equal(&addr, &config->listen[i])) {
+			addr_format(&addr, shown);
+			return load_refuse(l, line, key->name, "%s is there twice", shown);
+		}
+	}
+	config->listen[config->listen_count++] = addr;
+	return 0;
+}
+
+static int set_listen(struct load *l, const struct key *key, const config_setting_t *at)
+{
+	if (!is_sequence(key, at))
+		return refuse_value(l, key, at);
+	for (int i = 0; i < config_setting_length(at); i++)
+		if (set_listen_group(l, key, config_setting_get_elem(at, (unsigned)i)) < 0)
+			return -1;
+	return 0;
+}
+
+static int set_key(struct load *l, const struct key *key, const config_setting_t *at)
+{
+	switch (key->type) {
+	case KEY_INT:
+		return set_int(l, key, at);
+	case KEY_CHOICE:
+		return set_choice(l, key, at);
+	case KEY_STRING:
+		return set_string(l, key, at);
+	case KEY_STRINGS:
+		return set_strings(l, key, at);
+	case KEY_LISTEN:
+		return set_listen(l, key, at);
+	}
+	return -1;
+}
+
+/* The settings of the file's top level (prefix "") or of one group (prefix "limits."). */
+static int read_settings(struct load *l, const config_setting_t *group, const char *prefix)
+{
+	for (int i = 0; i < config_setting_length(group); i++) {
+		const config_setting_t *at = config_setting_get_elem(group, (unsigned)i);
+		const struct key *key;
+		char name[2 * KEY_NAME_MAX], inner[sizeof(name) + 1];
+
+		snprintf(name, sizeof(name), "%s%s", prefix, config_setting_name(at));
+		key = key_find(name);
+		if (key != NULL) {
+			l->lines[key_index(key)] = config_setting_source_line(at);
+			if (set_key(l, key, at) < 0)
+				return -1;
+			continue;
+		}
+		if (!key_is_group(name))
+			return refuse_unknown(l, at, name);
+		if (!config_setting_is_group(at))
+			return load_refuse(
+			    l, config_setting_source_line(at), name, "must be a group { }");
+		snprintf(inner, sizeof(inner), "%s.", name);
+		if (read_settings(l, at, inner) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* The defaults are read by the same code as the file. */
+static int read_default(struct load *l, const struct key *key)
+{
+	config_t tree;
+	char text[128];
+	int result;
+
+	snprintf(text, sizeof(text), "x = %s;\n", key->fallback);
+	config_init(&tree);
+	if (config_read_string(&tree, text) == CONFIG_TRUE)
+		result = set_key(l, key, config_setting_get_elem(config_root_setting(&tree), 0));
+	else
+		result = load_refuse_memory(l);
+	config_destroy(&tree);
+	return result;
+}
+
+int load_defaults(struct load *l)
+{
+	const struct key *key;
+
+	for (size_t i = 0; (key = key_at(i)) != NULL; i++)
+		if (l->lines[i] == 0 && read_default(l, key) < 0)
+			return -1;
+	return 0;
+}
+
+static int check_text(const struct load *l, struct text *text)
+{
+	const char *why;
+	unsigned line;
+
+	/* A comment is one for libconfig only when a line feed ends it. */
+	text_add(text, "\n", 1);
+	if (text->failed)
+		return load_refuse_memory(l);
+	if (text->len > LOAD_SIZE_MAX)
+		return load_refuse(l, 1, NULL, "more than %d bytes", LOAD_SIZE_MAX - 1);
+	why = syntax_check(text, &line);
+	return why == NULL ? 0 : load_refuse(l, line, NULL, "%s", why);
+}
+
+int load_text(struct load *l, struct text *text)
+{
+	config_t tree;
+	int result;
+
+	if (check_text(l, text) < 0)
+		return -1;
+	config_init(&tree);
+	if (config_read_string(&tree, text->ptr) == CONFIG_TRUE)
+		result = read_settings(l, config_root_setting(&tree), "");
+	else
+		result = load_refuse(
+		    l, (unsigned)config_error_line(&tree), NULL, "%s", config_error_text(&tree));
+	config_destroy(&tree);
+	return result;
+}
+
+unsigned load_line(const struct load *l, const char *name)
+{
+	return l->lines[key_index(key_find(name))];
+}

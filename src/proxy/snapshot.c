@@ -1,0 +1,41 @@
+#include "proxy/snapshot.h"
+
+#include <stdlib.h>
+
+#include "policy/acl.h"
+
+struct config *config_new(void)
+{
+	struct config *config = calloc(1, sizeof(*config));
+
+	if (config != NULL)
+		atomic_init(&config->refs, 1);
+	return config;
+}
+
+struct config *config_ref(struct config *config)
+{
+	atomic_fetch_add_explicit(&config->refs, 1, memory_order_relaxed);
+	return config;
+}
+
+static void strings_done(struct strings *list)
+{
+	for (size_t i = 0; i < list->count; i++)
+		free(list->items[i]);
+	free(list->items);
+}
+
+void config_unref(struct config *config)
+{
+	if (config == NULL || atomic_fetch_sub_explicit(&config->refs, 1, memory_order_acq_rel) > 1)
+		return;
+	acl_free(config->acl);
+	strings_done(&config->written.clients);
+	strings_done(&config->written.connect_ports);
+	strings_done(&config->written.allow_addresses);
+	strings_done(&config->written.servers);
+	free(config->name);
+	free(config->log.access);
+	free(config);
+}

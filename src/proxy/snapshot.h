@@ -1,0 +1,64 @@
+/*
+ * snapshot -- every value of a configuration, counted.
+ *
+ * struct config is the snapshot.  It is written while it is loaded, by the one who made
+ * it, and never again; the reference count is atomic, so that every worker may hold one.
+ */
+#ifndef PROXY_SNAPSHOT_H
+#define PROXY_SNAPSHOT_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+
+#include "base/log.h"
+#include "net/addr.h"
+
+struct acl;
+
+#define CONFIG_LISTEN_MAX 64
+#define CONFIG_SERVERS_MAX 8
+
+/* Strings that the list owns. */
+struct strings {
+	char **items;
+	size_t count;
+};
+
+struct config {
+	struct addr listen[CONFIG_LISTEN_MAX];
+	size_t listen_count;
+	int workers; /* 0: one per CPU */
+	char *name;  /* our pseudonym in Via and Proxy-Status; a token */
+	struct acl *acl;
+	struct {
+		int head, idle, connect, first_byte, body, tunnel, resolve, linger, drain;
+	} timeouts; /* seconds, keys timeouts.head and so on */
+	struct {
+		int request_line, head, fields;       /* bytes, bytes, lines */
+		int in_flight;                        /* bytes a direction */
+		int clients;                          /* connections a worker */
+		int pool, pool_per_origin, pool_idle; /* connections, connections, seconds */
+	} limits;
+	struct {
+		char *servers[CONFIG_SERVERS_MAX]; /* borrowed from written.servers */
+		size_t server_count;
+		int cache, ttl_max, ttl_negative; /* entries, seconds, seconds */
+	} resolver;
+	struct {
+		enum log_target target; /* log.target = "stderr" | "syslog" */
+		enum log_level level;   /* log.level = "error" | "warning" | "info" | "debug" */
+		char *access; /* log.access: a file, "-" for standard output, "" for none */
+	} log;
+	/* The lists as in the file, to be printed; acl and resolver.servers are made of them. */
+	struct {
+		struct strings clients, connect_ports, allow_addresses, servers;
+	} written;
+	atomic_size_t refs;
+};
+
+/* Returns new (counted once), all zero, or NULL when out of memory. */
+struct config *config_new(void);
+struct config *config_ref(struct config *config); /* counts; returns its argument */
+void config_unref(struct config *config);         /* NULL and half-built are fine */
+
+#endif
