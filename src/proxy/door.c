@@ -17,8 +17,9 @@
 #define DOOR_PAUSE_MS 100
 #define DOOR_NEVER_S (366 * 86400)
 
-/* What evhttp may read of a request by itself. */
+/* What evhttp may read of a request by itself, and how long a read or a write may take it. */
 #define DOOR_FALLBACK_MAX 16384
+#define DOOR_FALLBACK_S 10
 
 struct door {
 	struct evhttp *http;
@@ -55,8 +56,13 @@ static void door_accept(struct door *door, bool on)
 
 static bool door_has_spare(struct door *door)
 {
-	if (!door->spare)
-		door->spare = bufferevent_socket_new(door->shared.base, -1, 0);
+	struct timeval patience = {DOOR_FALLBACK_S, 0};
+
+	if (door->spare)
+		return true;
+	door->spare = bufferevent_socket_new(door->shared.base, -1, 0);
+	if (door->spare)
+		bufferevent_set_timeouts(door->spare, &patience, &patience);
 	return door->spare != NULL;
 }
 

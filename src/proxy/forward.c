@@ -29,6 +29,7 @@ struct forward {
 	struct text text;  /* heads are written here */
 	bool request_done, response_done;
 	bool upload_dead;  /* the origin takes no more */
+	bool awaiting;     /* the request is sent, and the deadline of the response head runs */
 	bool origin_spoke; /* a response head came, interim ones counted */
 	bool origin_keep, client_keep;
 	bool upgrade; /* the origin may switch protocols */
@@ -75,12 +76,17 @@ static void forward_fail(struct forward *f, enum fail fail, const char *why)
 
 /* ---- timers ----------------------------------------------------------------------------- */
 
-/* Something moved. */
+/* Something moved.  While the response head is awaited that gains no time: it may trickle in. */
 static void forward_touch(struct forward *f)
 {
 	const struct config *config = f->request.config;
 	int seconds = config->timeouts.body;
+	bool awaiting =
+	    f->request_done && !f->result.answered && wire_pending(upstream_wire(f->up)) == 0;
 
+	if (awaiting && f->awaiting)
+		return;
+	f->awaiting = awaiting;
 	if (f->request_done && !f->result.answered)
 		seconds = config->timeouts.first_byte;
 	else if (f->response_done && f->up)
@@ -261,6 +267,7 @@ static void forward_say(struct forward *f)
 
 static enum upstream_next forward_interim(struct forward *f, const struct head *head)
 {
+	f->awaiting = false; /* a sign of life */
 	if (f->request.head->minor == 0)
 		return UPSTREAM_AGAIN;
 	headers_write_interim(&f->text, head, f->request.config->name);

@@ -53,7 +53,7 @@ static const struct key keys[] = {
     {"timeouts.connect", INT(timeouts.connect, 1, 3600, "10", "seconds"),
 	.about = "For a connection to the origin, over all of its addresses."},
     {"timeouts.first_byte", INT(timeouts.first_byte, 1, 3600, "120", "seconds"),
-	.about = "For the response to begin once the request was sent."},
+	.about = "For the head of the response to be there once the request was sent."},
     {"timeouts.body", INT(timeouts.body, 1, 3600, "120", "seconds"),
 	.about = "A body may stand still, either way."},
     {"timeouts.tunnel", INT(timeouts.tunnel, 1, 604800, "600", "seconds"),

@@ -1,7 +1,6 @@
 #include "proxy/relay.h"
 
 #include <event2/buffer.h>
-#include <stdio.h>
 
 #include "net/wire.h"
 
@@ -38,13 +37,13 @@ static int relay_payload(struct relay *r, struct evbuffer *from, size_t len)
 int relay_splice(struct relay *r, struct wire *from, struct pipe_pool *pipes)
 {
 	uint64_t run = body_run(&r->body);
-	size_t most =
-	    run - RELAY_TAIL < RELAY_SPLICE_MOST ? (size_t)(run - RELAY_TAIL) : RELAY_SPLICE_MOST;
 	size_t moved;
 
 	if (run < RELAY_SPLICE_LEAST || !wire_is_bulky(from) || wire_pending(r->sink) > 0)
 		return 0;
-	moved = wire_splice(r->sink, from, pipes, most);
+	run -= RELAY_TAIL;
+	moved = wire_splice(
+	    r->sink, from, pipes, run < RELAY_SPLICE_MOST ? (size_t)run : RELAY_SPLICE_MOST);
 	if (moved == 0)
 		return 0;
 	body_skip(&r->body, moved);

@@ -39,7 +39,8 @@ struct upstream {
 	struct deadline idle_deadline;
 	struct event turn;
 	enum upstream_state state;
-	bool wired, reused, silent;
+	bool wired;        /* the wire is on the descriptor */
+	bool silent;       /* nothing has come since it was handed out */
 	bool dirty;        /* bytes came behind the response */
 	struct race *race; /* while connecting */
 	struct head_scan scan;
@@ -501,7 +502,6 @@ struct upstream *upstream_reuse(struct upstream_pool *pool, const struct addr *a
 		up = upstream_take_idle(pool, &addrs[i]);
 	if (!up)
 		return NULL;
-	up->reused = true;
 	upstream_begin(up);
 	metrics_add(pool->metrics, METRIC_ORIGINS_REUSED, 1);
 	return up;
@@ -536,11 +536,6 @@ void upstream_set_user(struct upstream *up, const struct upstream_user *user, vo
 const struct addr *upstream_address(const struct upstream *up)
 {
 	return &up->address;
-}
-
-bool upstream_was_reused(const struct upstream *up)
-{
-	return up->reused;
 }
 
 bool upstream_is_silent(const struct upstream *up)

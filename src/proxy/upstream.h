@@ -86,7 +86,6 @@ void upstream_connect_cancel(struct upstream_connect *connect);
 
 void upstream_set_user(struct upstream *up, const struct upstream_user *user, void *arg);
 const struct addr *upstream_address(const struct upstream *up);
-bool upstream_was_reused(const struct upstream *up);
 bool upstream_is_silent(
     const struct upstream *up);                  /* not a byte has come since it was handed out */
 struct wire *upstream_wire(struct upstream *up); /* for writing */

@@ -12,14 +12,18 @@ from peers import TIMEOUT, Closed, chunked, request
 
 
 def stuffed(head, full):
-    """An origin's handler: as much of an endless response as goes, then wait for the end."""
+    """An origin's handler: an endless response; full is set when nothing more goes for a moment.
+
+    It sends on then, since a moment of a busy machine is not the end of all buffers.
+    """
 
     def handler(c):
         c.next_request()
         c.send(head)
         push(c.sock)
         full.set()
-        c.recv_some()
+        c.sock.settimeout(TIMEOUT)
+        send_on(c.sock, bytes(1 << 16))
 
     return handler
 
@@ -133,3 +137,23 @@ def test_a_reload_that_comes_with_the_end_is_not_lost(proxy):
     for _ in range(20):
         p.signal(signal.SIGHUP)
     assert p.wait_exit() == 0
+
+
+def test_a_response_head_that_trickles_in_is_not_waited_for_without_end(proxy, origin, client):
+    """Each byte set the timer anew: a head of 64 KiB could have taken months."""
+    stop = threading.Event()
+
+    def handler(c):
+        c.recv_head()
+        c.send(b"HTTP/1.1 200 OK\r\nX: ")
+        while not stop.wait(0.1):  # far more often than the timer
+            c.send(b"x")
+
+    o = origin(handler)
+    p = proxy(timeouts={"first_byte": 1})
+    c = client(p)
+    try:
+        assert c.get(o.url()).status == 504
+    finally:
+        stop.set()
+    assert p.access(1)[0].end == "response_timeout"
