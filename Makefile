@@ -3,7 +3,7 @@
 VERSION := 0.1.0
 
 # The rooms, bottom-up: a file may include only what stands before it (make floors).
-ROOMS := base/attr base/slice base/text base/log base/map base/metrics \
+ROOMS := base/attr base/slice base/recycle base/text base/log base/map base/metrics \
 	net/addr net/listener net/nameserver net/dns net/resolver net/deadline net/dial net/race net/connector net/pipe net/wire net/tunnel \
 	http/reply http/target http/byte http/field http/scan http/head http/body http/headers http/home \
 	policy/acl \
@@ -19,7 +19,7 @@ NEEDS_TEST := libcmocka-dev python3-pytest python3-pytest-timeout python3-pytest
 	dnsmasq-base nodejs openssl chromium ca-certificates iproute2 procps
 NEEDS_FUZZ := clang libclang-rt-14-dev
 NEEDS_LINT := clang-format clang-tidy cppcheck
-NEEDS_BENCH := python3 nginx-light curl wrk
+NEEDS_BENCH := python3 python3-matplotlib
 
 # Ask dpkg which of the packages $(1) are missing, say so, and install them.  $(2): why.
 define need
@@ -161,8 +161,45 @@ fuzz: needs-fuzz
 
 # ---- measuring --------------------------------------------------------------------------------
 
-bench: needs-bench all
-	@tests/bench/loopback build/penstock
+# PEERS: of haproxy haproxy-copy nginx squid tinyproxy trafficserver privoxy, or all.
+# WORKS: of those in the report, all by default.  ROUNDS: of each work, 3 by default.
+# PENSTOCK: another binary than the one built here.
+PEERS ?= haproxy haproxy-copy squid tinyproxy
+NEEDS_COUNTS := python3 strace valgrind
+BENCH_PROGRAMS := build/bench/origin build/bench/limit build/bench/load
+MEASURED = $(or $(PENSTOCK),build/penstock)
+export WORKS ROUNDS
+
+.PHONY: bench-programs bench-quick counts needs-counts needs-peers
+
+build/bench/%: tests/bench/%.c tests/bench/ground.c tests/bench/ground.h Makefile
+	@mkdir -p $(@D)
+	$(CC) -O2 -g -std=c11 -D_GNU_SOURCE $(WARNINGS) -o $@ $< tests/bench/ground.c
+
+bench-programs: $(BENCH_PROGRAMS)
+	@:
+
+needs-counts:
+	$(call need,$(NEEDS_BUILD) $(NEEDS_COUNTS),to count)
+needs-peers:
+	@tests/bench/peers/install $(PEERS)
+
+# Everything, in less than ten minutes.
+bench: needs-bench needs-peers $(if $(PENSTOCK),,all)
+	@$(MAKE) --no-print-directory bench-programs
+	@PEERS="$(PEERS)" tests/bench/bench $(MEASURED)
+
+# What matters most, in a minute.
+bench-quick: PEERS := haproxy haproxy-copy
+bench-quick: needs-bench needs-peers $(if $(PENSTOCK),,all)
+	@$(MAKE) --no-print-directory bench-programs
+	@PEERS="$(PEERS)" WORKS="$(or $(WORKS),get single fresh tunnel-get tunnel-fresh download)" \
+		REPORT=build/bench/quick tests/bench/bench $(MEASURED)
+
+# System calls and instructions of a request, against those recorded.  COUNTS_ARGS=--record keeps them.
+counts: needs-counts $(if $(PENSTOCK),,all)
+	@$(MAKE) --no-print-directory bench-programs
+	@tests/bench/counts $(COUNTS_ARGS) $(MEASURED)
 
 # ---- checks -----------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/recycle.h"
 #include "net/addr.h"
 #include "net/listener.h"
 #include "proxy/config.h"
@@ -324,6 +325,7 @@ int main(int argc, char **argv)
 
 	if (status >= 0)
 		return status;
+	event_set_mem_functions(recycle_alloc, realloc, recycle_free);
 	d.path = options.path;
 	d.config = config_load(options.path, &error);
 	if (!d.config) {

@@ -1,7 +1,5 @@
 #include "base/slice.h"
 
-#include <string.h>
-
 static char slice_lower(char c)
 {
 	return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
@@ -12,12 +10,6 @@ static bool slice_is_blank(char c)
 	return c == ' ' || c == '\t';
 }
 
-bool slice_is(struct slice s, const char *text)
-{
-	/* An empty slice may have no pointer, which memcmp does not take. */
-	return s.len == strlen(text) && (s.len == 0 || memcmp(s.ptr, text, s.len) == 0);
-}
-
 bool slice_equal_nocase(struct slice a, struct slice b)
 {
 	if (a.len != b.len)
@@ -26,11 +18,6 @@ bool slice_equal_nocase(struct slice a, struct slice b)
 		if (slice_lower(a.ptr[i]) != slice_lower(b.ptr[i]))
 			return false;
 	return true;
-}
-
-bool slice_is_nocase(struct slice s, const char *text)
-{
-	return slice_equal_nocase(s, (struct slice){text, strlen(text)});
 }
 
 struct slice slice_trim(struct slice s)

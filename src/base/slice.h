@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 struct slice {
 	const char *ptr;
@@ -18,9 +19,19 @@ struct slice {
 /* The slice of a string literal. */
 #define SLICE(literal) ((struct slice){(literal), sizeof(literal) - 1})
 
-bool slice_is(struct slice s, const char *text);
-bool slice_is_nocase(struct slice s, const char *text);
 bool slice_equal_nocase(struct slice a, struct slice b);
+
+/* Inline, so that the length of a literal is known and most comparisons end with it. */
+static inline bool slice_is(struct slice s, const char *text)
+{
+	/* An empty slice may have no pointer, which memcmp does not take. */
+	return s.len == strlen(text) && (s.len == 0 || memcmp(s.ptr, text, s.len) == 0);
+}
+
+static inline bool slice_is_nocase(struct slice s, const char *text)
+{
+	return s.len == strlen(text) && slice_equal_nocase(s, (struct slice){text, s.len});
+}
 
 /* Without the spaces and tabs at both ends (RFC 9110 5.6.3, OWS). */
 struct slice slice_trim(struct slice s);

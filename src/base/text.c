@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TEXT_SIZE_FIRST 128
+#include "base/recycle.h"
+
+#define TEXT_SIZE_FIRST 2000 /* holds most heads, and a small body behind one */
 
 /* Make room for len more bytes and the NUL.  False when the text has failed. */
 static bool text_reserve(struct text *t, size_t len)
@@ -25,7 +27,7 @@ static bool text_reserve(struct text *t, size_t len)
 	}
 	while (size <= t->len + len)
 		size *= 2;
-	ptr = realloc(t->ptr, size);
+	ptr = t->ptr ? realloc(t->ptr, size) : recycle_alloc(size);
 	if (!ptr) {
 		t->failed = true;
 		return false;
@@ -37,7 +39,7 @@ static bool text_reserve(struct text *t, size_t len)
 
 void text_done(struct text *t)
 {
-	free(t->ptr);
+	recycle_free(t->ptr);
 	*t = (struct text){0};
 }
 
@@ -49,23 +51,13 @@ void text_clear(struct text *t)
 		t->ptr[0] = '\0';
 }
 
-void text_add(struct text *t, const char *bytes, size_t len)
+void text_add_more(struct text *t, const char *bytes, size_t len)
 {
 	if (len == 0 || !text_reserve(t, len))
 		return;
 	memcpy(t->ptr + t->len, bytes, len);
 	t->len += len;
 	t->ptr[t->len] = '\0';
-}
-
-void text_add_slice(struct text *t, struct slice s)
-{
-	text_add(t, s.ptr, s.len);
-}
-
-void text_add_string(struct text *t, const char *string)
-{
-	text_add(t, string, strlen(string));
 }
 
 void text_add_number(struct text *t, unsigned long long number)

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "base/attr.h"
 #include "base/slice.h"
@@ -23,10 +24,30 @@ struct text {
 
 void text_done(struct text *t);
 void text_clear(struct text *t); /* empty, memory kept, no longer failed */
-void text_add(struct text *t, const char *bytes, size_t len);
-void text_add_slice(struct text *t, struct slice s);
-void text_add_string(struct text *t, const char *string);
+void text_add_more(struct text *t, const char *bytes, size_t len); /* text_add, out of line */
 void text_add_number(struct text *t, unsigned long long number);
 void text_add_format(struct text *t, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* Inline: heads are made of many small pieces, and most find room. */
+static inline void text_add(struct text *t, const char *bytes, size_t len)
+{
+	if (len == 0 || len >= t->size - t->len || t->failed) {
+		text_add_more(t, bytes, len);
+		return;
+	}
+	memcpy(t->ptr + t->len, bytes, len);
+	t->len += len;
+	t->ptr[t->len] = '\0';
+}
+
+static inline void text_add_slice(struct text *t, struct slice s)
+{
+	text_add(t, s.ptr, s.len);
+}
+
+static inline void text_add_string(struct text *t, const char *string)
+{
+	text_add(t, string, strlen(string));
+}
 
 #endif

@@ -1,5 +1,9 @@
 #include "http/byte.h"
 
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
 #define C 0                                     /* controls: nowhere */
 #define V BYTE_VALUE                            /* HTAB, obs-text: field values, reasons */
 #define L (BYTE_LINE | BYTE_VALUE)              /* visible and SP */
@@ -31,8 +35,29 @@ static const unsigned char classes[256] = {
 #undef L
 #undef T
 
+#define EACH(byte) (UINT64_MAX / 255 * (byte)) /* the byte, eight times */
+
+/*
+ * Whether all eight bytes are visible ASCII or SP, or (obs) that or obs-text.  May say no
+ * to such bytes behind one that is not: then they are looked at singly.
+ */
+static inline bool byte_are_plain(const char *bytes, bool obs)
+{
+	uint64_t word, deleted, bad;
+
+	memcpy(&word, bytes, sizeof(word));
+	deleted = word ^ EACH(0x7f);
+	/* A borrow out of a byte below 0x20, or out of a zero, which DEL has become. */
+	bad = ((word - EACH(0x20)) & ~word) | ((deleted - EACH(1)) & ~deleted);
+	return ((bad | (obs ? 0 : word)) & EACH(0x80)) == 0;
+}
+
 size_t byte_skip(const char *bytes, size_t pos, size_t end, enum byte_class class)
 {
+	/* Names are short, and of another alphabet. */
+	while (class != BYTE_TOKEN && pos + sizeof(uint64_t) <= end &&
+	       byte_are_plain(bytes + pos, class == BYTE_VALUE))
+		pos += sizeof(uint64_t);
 	while (pos < end && (classes[(unsigned char)bytes[pos]] & class))
 		pos++;
 	return pos;

@@ -32,9 +32,14 @@ static enum field_id field_id_of(struct slice name)
 {
 	if (name.len > KNOWN_LEN_MAX)
 		return FIELD_OTHER;
-	for (size_t i = 0; i < ARRAY_LEN(known[0]) && known[name.len][i].name; i++)
-		if (slice_is_nocase(name, known[name.len][i].name))
+	for (size_t i = 0; i < ARRAY_LEN(known[0]) && known[name.len][i].name; i++) {
+		const char *text = known[name.len][i].name;
+
+		/* All begin with a letter. */
+		if ((name.ptr[0] | 0x20) == text[0] &&
+		    slice_equal_nocase(name, (struct slice){text, name.len}))
 			return known[name.len][i].id;
+	}
 	return FIELD_OTHER;
 }
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/recycle.h"
 #include "http/byte.h"
 #include "http/target.h"
 
@@ -191,7 +192,7 @@ static bool make_fields(struct reading *r)
 
 	while (take_until(&rest, '\n', &line))
 		lines++;
-	r->head.fields = calloc(lines ? lines : 1, sizeof(*r->head.fields));
+	r->head.fields = recycle_alloc((lines ? lines : 1) * sizeof(*r->head.fields));
 	if (r->head.fields)
 		return true;
 	r->fail = FAIL_NO_MEMORY;
@@ -358,7 +359,7 @@ enum fail head_parse_response(struct head *ret_head, struct slice text, const ch
 
 void head_done(struct head *head)
 {
-	free(head->fields);
+	recycle_free(head->fields);
 	*head = (struct head){.fields = NULL};
 }
 

@@ -25,11 +25,8 @@ int addr_parse(struct slice text, struct addr *ret_addr)
 
 	if (addr_terminate(text, copy, sizeof(copy)) < 0)
 		return -1;
-	if (inet_pton(AF_INET, copy, &a.ip.v4) == 1)
-		a.family = AF_INET;
-	else if (inet_pton(AF_INET6, copy, &a.ip.v6) == 1)
-		a.family = AF_INET6;
-	else
+	a.family = memchr(copy, ':', text.len) ? AF_INET6 : AF_INET;
+	if (inet_pton(a.family, copy, &a.ip) != 1)
 		return -1;
 	*ret_addr = a;
 	return 0;
@@ -40,6 +37,10 @@ int addr_parse_loose(struct slice text, struct addr *ret_addr)
 	struct addr a = {.family = AF_INET};
 	char copy[ADDR_LOOSE_MAX];
 
+	/* Most names: none of these forms ends in a letter beyond f, but for 0x. */
+	if (text.len > 0 && (text.ptr[text.len - 1] | 0x20) > 'f' &&
+	    (text.ptr[text.len - 1] | 0x20) != 'x')
+		return -1;
 	if (addr_parse(text, ret_addr) == 0)
 		return 0;
 	if (addr_terminate(text, copy, sizeof(copy)) < 0)

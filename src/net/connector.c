@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/recycle.h"
 #include "net/addr.h"
 #include "net/dial.h"
 #include "net/race.h"
@@ -33,13 +34,13 @@ static void attempt_on_dialled(int fd, int error, void *arg)
 		return;
 	}
 	race_lost(race, attempt, error);
-	free(attempt);
+	recycle_free(attempt);
 }
 
 static void *attempt_start(struct race *race, const struct addr *to, void *arg)
 {
 	struct connector *c = arg;
-	struct attempt *attempt = calloc(1, sizeof(*attempt));
+	struct attempt *attempt = recycle_zero(sizeof(*attempt));
 
 	if (attempt) {
 		attempt->race = race;
@@ -47,7 +48,7 @@ static void *attempt_start(struct race *race, const struct addr *to, void *arg)
 		if (attempt->dial)
 			return attempt;
 	}
-	free(attempt);
+	recycle_free(attempt);
 	errno = ENOMEM;
 	return NULL;
 }
@@ -58,7 +59,7 @@ static void attempt_cancel(void *handle, void *arg)
 
 	(void)arg;
 	dial_cancel(attempt->dial);
-	free(attempt);
+	recycle_free(attempt);
 }
 
 static const struct race_attempt attempts = {.start = attempt_start, .cancel = attempt_cancel};
@@ -71,15 +72,15 @@ static void connector_on_raced(void *winner, const struct addr *address, int err
 	connector_done_fn *done = c->done;
 	void *done_arg = c->arg;
 
-	free(attempt);
-	free(c);
+	recycle_free(attempt);
+	recycle_free(c);
 	done(fd, address, error, done_arg);
 }
 
 struct connector *connector_start(struct event_base *base, const struct addr *addrs, size_t count,
     struct timeval total, connector_done_fn *done, void *arg)
 {
-	struct connector *c = calloc(1, sizeof(*c));
+	struct connector *c = recycle_zero(sizeof(*c));
 
 	if (!c)
 		return NULL;
@@ -89,7 +90,7 @@ struct connector *connector_start(struct event_base *base, const struct addr *ad
 	c->race = race_start(
 	    base, addrs, count, race_share(total, count), total, &attempts, connector_on_raced, c);
 	if (!c->race) {
-		free(c);
+		recycle_free(c);
 		return NULL;
 	}
 	return c;
@@ -98,5 +99,5 @@ struct connector *connector_start(struct event_base *base, const struct addr *ad
 void connector_cancel(struct connector *c)
 {
 	race_cancel(c->race);
-	free(c);
+	recycle_free(c);
 }

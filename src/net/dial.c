@@ -5,10 +5,10 @@
 #include <event2/event_struct.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/recycle.h"
 #include "net/addr.h"
 
 struct dial {
@@ -70,14 +70,14 @@ static void dial_on_event(evutil_socket_t fd, short what, void *arg)
 		close(connected);
 		connected = -1;
 	}
-	free(d);
+	recycle_free(d);
 	done(connected, error, done_arg);
 }
 
 struct dial *dial_start(
     struct event_base *base, const struct addr *to, dial_done_fn *done, void *arg)
 {
-	struct dial *d = calloc(1, sizeof(*d));
+	struct dial *d = recycle_zero(sizeof(*d));
 
 	if (!d)
 		return NULL;
@@ -93,7 +93,7 @@ struct dial *dial_start(
 	event_assign(&d->event, base, d->fd, EV_WRITE, dial_on_event, d);
 	if (event_add(&d->event, NULL) < 0) {
 		close(d->fd);
-		free(d);
+		recycle_free(d);
 		errno = ENOMEM;
 		return NULL;
 	}
@@ -107,5 +107,5 @@ void dial_cancel(struct dial *d)
 	event_del(&d->event);
 	if (d->fd >= 0)
 		close(d->fd);
-	free(d);
+	recycle_free(d);
 }

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/recycle.h"
+
 #define RACE_SHARE_MIN_US 2000000
 
 struct race {
@@ -28,7 +30,7 @@ static void race_free(struct race *race)
 {
 	event_del(&race->attempt_timer);
 	event_del(&race->total_timer);
-	free(race);
+	recycle_free(race);
 }
 
 static void race_lose(struct race *race, int error)
@@ -98,7 +100,7 @@ struct race *race_start(struct event_base *base, const struct addr *addrs, size_
 
 	assert(count > 0);
 	if (count <= (SIZE_MAX - sizeof(*race)) / sizeof(*addrs))
-		race = calloc(1, sizeof(*race) + count * sizeof(*addrs));
+		race = recycle_zero(sizeof(*race) + count * sizeof(*addrs));
 	if (!race)
 		return NULL;
 	race->attempt = attempt;
@@ -110,7 +112,7 @@ struct race *race_start(struct event_base *base, const struct addr *addrs, size_
 	event_assign(&race->attempt_timer, base, -1, 0, race_on_attempt_timer, race);
 	event_assign(&race->total_timer, base, -1, 0, race_on_total_timer, race);
 	if (event_add(&race->total_timer, &total) < 0) {
-		free(race);
+		recycle_free(race);
 		return NULL;
 	}
 	/* done may not be called from here: the loop finds that no attempt is left. */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#include "base/recycle.h"
 #include "net/deadline.h"
 #include "net/pipe.h"
 
@@ -238,7 +239,7 @@ static void tunnel_free(struct tunnel *t)
 	deadline_done(&t->idle);
 	flow_drop(&t->up, t->pipes);
 	flow_drop(&t->down, t->pipes);
-	free(t);
+	recycle_free(t);
 }
 
 static void tunnel_finish(struct tunnel *t)
@@ -361,7 +362,7 @@ static int flow_prefix(struct flow *f, struct evbuffer *prefix)
 struct tunnel *tunnel_start(struct event_base *base, struct pipe_pool *pipes,
     const struct tunnel_sides *sides, struct timeval idle, tunnel_done_fn *done, void *arg)
 {
-	struct tunnel *t = calloc(1, sizeof(*t));
+	struct tunnel *t = recycle_zero(sizeof(*t));
 
 	if (!t)
 		return NULL;

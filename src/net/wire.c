@@ -12,6 +12,7 @@ enum {
 	SMALL_READ = 16 * 1024,     /* read to the stack and copied: idle buffers stay small */
 	BULK_READ = 64 * 1024 - 64, /* with libevent's chain header a chain of 64 KiB */
 	WRITE_VECS = 64,
+	JOIN_MAX = 4 * 1024, /* a body is copied behind its head: one piece is cheaper to send */
 	WRITE_TURN = 1024 * 1024, /* sent in one go before others get their turn */
 	WATCH_US = 500000
 };
@@ -116,6 +117,26 @@ ssize_t wire_read(struct wire *w, struct evbuffer *into, size_t max)
 	return wire_read_end(w, w->read_error);
 }
 
+ssize_t wire_read_bytes(struct wire *w, char *into, size_t size)
+{
+	ssize_t n;
+
+	if (w->read_error)
+		return wire_read_end(w, w->read_error);
+	do
+		n = recv(w->fd, into, size, 0);
+	while (n < 0 && errno == EINTR);
+	w->bulk = n >= SMALL_READ;
+	if (n > 0 || (n < 0 && errno == EAGAIN))
+		return n;
+	return wire_read_end(w, n < 0 ? errno : 0);
+}
+
+bool wire_is_ready(const struct wire *w)
+{
+	return w->read_event.ev_evcallback.evcb_flags & EVLIST_ACTIVE;
+}
+
 static bool wire_gone(const struct wire *w)
 {
 	struct pollfd p = {.fd = w->fd, .events = w->ended ? 0 : POLLRDHUP};
@@ -164,6 +185,8 @@ static void wire_drop_out(struct wire *w)
 	if (w->out)
 		evbuffer_free(w->out);
 	w->out = NULL;
+	text_done(&w->front);
+	w->front_sent = 0;
 	if (wire_is_piped(w)) {
 		w->pipe.held = 0;
 		pipe_discard(w->pipes, &w->pipe);
@@ -182,24 +205,51 @@ static void wire_break(struct wire *w, int error)
 	event_active(&w->write_event, EV_TIMEOUT, 1);
 }
 
+/* What was sent goes off the front and the buffer. */
+static void wire_drain(struct wire *w, size_t sent)
+{
+	size_t front = w->front.len - w->front_sent;
+
+	if (sent < front) {
+		w->front_sent += sent;
+		return;
+	}
+	if (front > 0) {
+		text_done(&w->front);
+		w->front_sent = 0;
+	}
+	if (sent > front)
+		evbuffer_drain(w->out, sent - front);
+}
+
 /* One system call.  Returns 0 when more could be sent at once, else an errno. */
 static int wire_write_once(struct wire *w, size_t *sent)
 {
-	struct evbuffer_iovec vecs[WRITE_VECS];
-	int count = evbuffer_peek(w->out, WRITE_TURN, NULL, vecs, WRITE_VECS);
-	struct msghdr msg = {
-	    .msg_iov = vecs, .msg_iovlen = (size_t)(count < WRITE_VECS ? count : WRITE_VECS)};
+	struct iovec vecs[WRITE_VECS];
+	struct msghdr msg = {.msg_iov = vecs};
 	size_t asked = 0;
 	ssize_t n;
 
+	if (w->front.len > w->front_sent) {
+		vecs[0].iov_base = w->front.ptr + w->front_sent;
+		vecs[0].iov_len = w->front.len - w->front_sent;
+		msg.msg_iovlen = 1;
+	}
+	if (w->out) {
+		int room = WRITE_VECS - (int)msg.msg_iovlen;
+		int count = evbuffer_peek(w->out, WRITE_TURN, NULL, vecs + msg.msg_iovlen, room);
+
+		msg.msg_iovlen += (size_t)(count < room ? count : room);
+	}
 	for (size_t i = 0; i < msg.msg_iovlen; i++)
 		asked += vecs[i].iov_len;
 	do
-		n = sendmsg(w->fd, &msg, MSG_NOSIGNAL);
+		n = msg.msg_iovlen == 1 ? send(w->fd, vecs[0].iov_base, asked, MSG_NOSIGNAL)
+					: sendmsg(w->fd, &msg, MSG_NOSIGNAL);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return errno;
-	evbuffer_drain(w->out, (size_t)n);
+	wire_drain(w, (size_t)n);
 	*sent += (size_t)n;
 	return (size_t)n < asked ? EAGAIN : 0;
 }
@@ -222,13 +272,19 @@ static int wire_write_piped(struct wire *w, size_t *sent)
 	return 0;
 }
 
+/* The bytes that lie in our own memory. */
+static size_t wire_unsent(const struct wire *w)
+{
+	return w->front.len - w->front_sent + (w->out ? evbuffer_get_length(w->out) : 0);
+}
+
 /* Send for one turn.  Returns whether anything was sent; the rest is left to the loop. */
 static bool wire_send(struct wire *w)
 {
 	size_t sent = 0;
 	int error = 0;
 
-	while (!error && sent < WRITE_TURN && w->out && evbuffer_get_length(w->out) > 0)
+	while (!error && sent < WRITE_TURN && wire_unsent(w) > 0)
 		error = wire_write_once(w, &sent);
 	while (!error && sent < WRITE_TURN && wire_is_piped(w))
 		error = wire_write_piped(w, &sent);
@@ -264,20 +320,60 @@ static int wire_need_out(struct wire *w)
 	return w->out ? 0 : -1;
 }
 
+/* Whether the bytes were put behind the front, which is alone and stays small. */
+static bool wire_join(struct wire *w, const void *bytes, size_t len)
+{
+	if (!bytes || w->front.len == 0 || w->out || w->front.len + len > JOIN_MAX)
+		return false;
+	text_add(&w->front, bytes, len);
+	if (!w->front.failed)
+		return true;
+	w->front.failed = false;
+	return false;
+}
+
+/* Likewise, out of a buffer. */
+static bool wire_join_from(struct wire *w, struct evbuffer *from, size_t len)
+{
+	if (w->front.len == 0 || len > JOIN_MAX ||
+	    !wire_join(w, evbuffer_pullup(from, (ev_ssize_t)len), len))
+		return false;
+	evbuffer_drain(from, len);
+	return true;
+}
+
 int wire_write(struct wire *w, const void *bytes, size_t len)
 {
 	if (w->broken || len == 0)
+		return 0;
+	if (wire_join(w, bytes, len))
 		return 0;
 	if (wire_need_out(w) != 0)
 		return -1;
 	return evbuffer_add(w->out, bytes, len) == 0 ? 0 : -1;
 }
 
+int wire_write_text(struct wire *w, struct text *text)
+{
+	bool failed = text->failed;
+
+	if (!failed && wire_unsent(w) > 0)
+		failed = wire_write(w, text->ptr, text->len) != 0;
+	else if (!failed && !w->broken && text->len > 0) {
+		w->front = *text;
+		w->front_sent = 0;
+		*text = (struct text){NULL};
+		return 0;
+	}
+	text_clear(text);
+	return failed ? -1 : 0;
+}
+
 int wire_write_buffer(struct wire *w, struct evbuffer *from)
 {
 	if (w->broken)
 		return evbuffer_drain(from, evbuffer_get_length(from));
-	if (evbuffer_get_length(from) == 0)
+	if (evbuffer_get_length(from) == 0 || wire_join_from(w, from, evbuffer_get_length(from)))
 		return 0;
 	if (wire_need_out(w) != 0)
 		return -1;
@@ -292,7 +388,7 @@ int wire_write_from(struct wire *w, struct evbuffer *from, size_t len)
 		return wire_write_buffer(w, from);
 	if (w->broken)
 		return evbuffer_drain(from, len);
-	if (len == 0)
+	if (len == 0 || wire_join_from(w, from, len))
 		return 0;
 	if (wire_need_out(w) != 0)
 		return -1;
@@ -312,12 +408,17 @@ void wire_flush(struct wire *w)
 
 int wire_take_pending(struct wire *w, struct evbuffer *into)
 {
+	if (evbuffer_add(into, w->front.ptr ? w->front.ptr + w->front_sent : "",
+		w->front.len - w->front_sent) != 0)
+		return -1;
+	text_done(&w->front);
+	w->front_sent = 0;
 	return w->out ? evbuffer_add_buffer(into, w->out) : 0;
 }
 
 size_t wire_pending(const struct wire *w)
 {
-	return (w->out ? evbuffer_get_length(w->out) : 0) + w->pipe.held;
+	return wire_unsent(w) + w->pipe.held;
 }
 
 bool wire_is_piped(const struct wire *w)

@@ -16,6 +16,7 @@
 #include <sys/types.h>
 
 #include "base/attr.h"
+#include "base/text.h"
 #include "net/pipe.h"
 
 struct evbuffer;
@@ -50,6 +51,8 @@ struct wire {
 	struct event read_event, write_event, watch_timer;
 	struct pipe pipe; /* behind out; leased while it holds something */
 	struct pipe_pool *pipes;
+	struct text front;    /* in front of out: a head, most often alone */
+	size_t front_sent;    /* of it */
 	struct evbuffer *out; /* made when needed, NULL while nothing is pending */
 	struct event_base *base;
 	const struct wire_handler *handler;
@@ -80,12 +83,19 @@ void wire_read_off(struct wire *w, bool watch);
  */
 MUST_USE ssize_t wire_read(struct wire *w, struct evbuffer *into, size_t max);
 
+/* Likewise into memory, with one system call: for what is mostly small and taken apart at once. */
+MUST_USE ssize_t wire_read_bytes(struct wire *w, char *into, size_t size);
+
+/* Whether the loop has seen something to read and is about to tell on this very turn. */
+bool wire_is_ready(const struct wire *w);
+
 /*
  * Queue for writing: copied, or moved out of the buffer.  Nothing is sent before
  * wire_flush, so that a head and its body leave in one call.  On a broken wire
  * the bytes are dropped.  -1 when out of memory: nothing was queued.
  */
 MUST_USE int wire_write(struct wire *w, const void *bytes, size_t len);
+MUST_USE int wire_write_text(struct wire *w, struct text *text); /* which is empty then */
 MUST_USE int wire_write_buffer(struct wire *w, struct evbuffer *from);
 MUST_USE int wire_write_from(struct wire *w, struct evbuffer *from, size_t len); /* its first len */
 

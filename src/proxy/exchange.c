@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/metrics.h"
+#include "base/recycle.h"
 #include "base/text.h"
 #include "http/headers.h"
 #include "http/home.h"
@@ -126,7 +127,7 @@ static void exchange_close(struct exchange *x)
 	text_done(&x->text);
 	config_unref(x->config);
 	intake_finish(x->intake, x->end);
-	free(x);
+	recycle_free(x);
 }
 
 /* The answer, ours or the origin's, has been written: on with the connection, or not. */
@@ -609,7 +610,7 @@ static void exchange_run(struct exchange *x)
 
 void exchange_start(const struct intake_request *request, const struct exchange_services *services)
 {
-	struct exchange *x = calloc(1, sizeof(*x));
+	struct exchange *x = recycle_zero(sizeof(*x));
 
 	if (!x) {
 		intake_finish(request->intake, INTAKE_CLOSE);

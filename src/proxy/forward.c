@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/recycle.h"
 #include "base/text.h"
 #include "http/headers.h"
 #include "net/deadline.h"
@@ -60,7 +61,7 @@ static void forward_finish(struct forward *f)
 	relay_done(&f->up_relay);
 	relay_done(&f->down_relay);
 	text_done(&f->text);
-	free(f);
+	recycle_free(f);
 	done(&result, arg);
 }
 
@@ -260,9 +261,8 @@ static void forward_say(struct forward *f)
 {
 	struct wire *client = intake_wire(f->request.intake);
 
-	if (f->text.failed || wire_write(client, f->text.ptr, f->text.len) != 0)
+	if (wire_write_text(client, &f->text) != 0)
 		forward_fail(f, FAIL_NO_MEMORY, NULL);
-	text_clear(&f->text);
 }
 
 static enum upstream_next forward_interim(struct forward *f, const struct head *head)
@@ -435,15 +435,14 @@ static void forward_write_request(struct forward *f)
 	    .max_forwards = f->request.max_forwards};
 
 	headers_write_request(&f->text, &request);
-	if (f->text.failed || wire_write(upstream_wire(f->up), f->text.ptr, f->text.len) != 0)
+	if (wire_write_text(upstream_wire(f->up), &f->text) != 0)
 		forward_fail(f, FAIL_NO_MEMORY, NULL);
-	text_clear(&f->text);
 }
 
 struct forward *forward_start(
     const struct forward_request *request, struct upstream *up, forward_done_fn *done, void *arg)
 {
-	struct forward *f = calloc(1, sizeof(*f));
+	struct forward *f = recycle_zero(sizeof(*f));
 
 	if (!f) {
 		upstream_discard(up);
@@ -467,6 +466,12 @@ struct forward *forward_start(
 	intake_set_user(request->intake, &forward_client, f);
 	upstream_set_user(up, &forward_origin, f);
 	forward_write_request(f);
-	event_active(&f->kick, 0, 0);
+	if (f->up_relay.body.kind == BODY_NONE && f->result.fail == FAIL_NONE) {
+		f->request_done = true;
+		wire_flush(upstream_wire(up));
+		forward_touch(f);
+	} else {
+		event_active(&f->kick, 0, 0);
+	}
 	return f;
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/metrics.h"
+#include "base/recycle.h"
 #include "http/head.h"
 #include "net/addr.h"
 #include "net/deadline.h"
@@ -19,6 +20,9 @@
 
 /* All that evhttp ever gets to parse of a request. */
 #define INTAKE_STAND_IN "GET / HTTP/1.1\r\n\r\n"
+
+/* A read of what is most often one small head, to the stack. */
+#define INTAKE_FIRST_MAX (16 * 1024)
 
 /* One read; and what a client may send ahead of its turn before we stop reading. */
 #define INTAKE_READ_MAX (64 * 1024)
@@ -83,8 +87,8 @@ static void intake_free(struct intake *in)
 	bufferevent_decref(in->bev);
 	evbuffer_free(in->input);
 	head_done(&in->head);
-	free(in->head_text);
-	free(in);
+	recycle_free(in->head_text);
+	recycle_free(in);
 	if (shared->count == 0 && shared->on_empty)
 		shared->on_empty(shared->on_empty_arg);
 }
@@ -149,19 +153,13 @@ static void intake_raise(struct intake *in, enum fail fail, const char *why)
  */
 static bool intake_feed_evhttp(struct intake *in)
 {
-	struct evbuffer *its_input = bufferevent_get_input(in->bev);
-	int added;
-
-	evbuffer_unfreeze(its_input, 0);
-	added = evbuffer_add(its_input, INTAKE_STAND_IN, sizeof(INTAKE_STAND_IN) - 1);
-	evbuffer_freeze(its_input, 0);
-	if (added != 0)
+	if (evbuffer_add(
+		bufferevent_get_input(in->bev), INTAKE_STAND_IN, sizeof(INTAKE_STAND_IN) - 1) != 0)
 		return false;
 	in->shared->feeding = in;
 	in->evhttp_read(in->bev, in->evcon);
 	in->shared->feeding = NULL;
 	/* Without memory evhttp may have made an answer of its own, or freed the connection. */
-	bufferevent_disable(in->bev, EV_READ | EV_WRITE);
 	return in->req != NULL;
 }
 
@@ -173,19 +171,15 @@ bool intake_take_request(struct intake_shared *shared, struct evhttp_request *re
 	return true;
 }
 
-static void intake_accept_head(struct intake *in, size_t len)
+/* A whole head, what was skipped in front of it included.  Takes the text. */
+static void intake_accept_head(struct intake *in, char *head, size_t len)
 {
 	const char *why = NULL;
 	enum fail fail;
 	struct slice text;
 
-	in->head_text = malloc(len);
-	if (!in->head_text) {
-		intake_raise(in, FAIL_NO_MEMORY, NULL);
-		return;
-	}
-	evbuffer_remove(in->input, in->head_text, len);
-	text.ptr = in->head_text + in->scan.skipped;
+	in->head_text = head;
+	text.ptr = head + in->scan.skipped;
 	text.len = len - in->scan.skipped;
 	fail = head_parse_request(&in->head, text, &why);
 	if (fail == FAIL_NONE && !intake_feed_evhttp(in))
@@ -193,34 +187,73 @@ static void intake_accept_head(struct intake *in, size_t len)
 	intake_raise(in, fail, why);
 }
 
-static void intake_read_head(struct intake *in)
+/* Look for a head's end in what is there of it.  On HEAD_BAD the request has been raised. */
+static enum head_progress intake_scan(
+    struct intake *in, const char *bytes, size_t len, size_t *ret_head_len)
 {
 	const struct config *config = in->shared->config;
 	struct head_limits limits = {.line = (size_t)config->limits.request_line,
 	    .size = (size_t)config->limits.head,
 	    .fields = (size_t)config->limits.fields};
-	struct head_source source = {.request = true, .len = evbuffer_get_length(in->input)};
+	struct head_source source = {.request = true, .data = bytes, .len = len};
 	struct head_error error;
-	size_t len;
+	enum head_progress progress = head_scan(&in->scan, &source, &limits, ret_head_len, &error);
 
-	source.data = (const char *)evbuffer_pullup(in->input, -1);
-	if (!source.data) {
+	if (progress == HEAD_BAD)
+		intake_raise(in, error.fail, error.why);
+	else if (progress == HEAD_MORE && in->state == INTAKE_IDLE) {
+		in->state = INTAKE_HEAD;
+		deadline_set(&in->deadline, config->timeouts.head);
+	}
+	return progress;
+}
+
+/* Out of the input, where a part of the head or a pipelined request lies. */
+static void intake_read_head(struct intake *in)
+{
+	size_t len = evbuffer_get_length(in->input), head_len;
+	const char *bytes = (const char *)evbuffer_pullup(in->input, -1);
+	char *head;
+
+	if (!bytes) {
 		intake_raise(in, FAIL_NO_MEMORY, NULL);
 		return;
 	}
-	switch (head_scan(&in->scan, &source, &limits, &len, &error)) {
-	case HEAD_MORE:
-		if (in->state == INTAKE_IDLE) {
-			in->state = INTAKE_HEAD;
-			deadline_set(&in->deadline, config->timeouts.head);
-		}
+	if (intake_scan(in, bytes, len, &head_len) != HEAD_COMPLETE)
 		return;
-	case HEAD_COMPLETE:
-		intake_accept_head(in, len);
+	head = recycle_alloc(head_len);
+	if (!head) {
+		intake_raise(in, FAIL_NO_MEMORY, NULL);
 		return;
+	}
+	evbuffer_remove(in->input, head, head_len);
+	intake_accept_head(in, head, head_len);
+}
+
+/* What a read brought first, nearly always a whole head: taken apart where it lies. */
+static void intake_take_first(struct intake *in, const char *bytes, size_t len)
+{
+	size_t head_len = 0;
+	char *head = NULL;
+
+	switch (intake_scan(in, bytes, len, &head_len)) {
 	case HEAD_BAD:
-		intake_raise(in, error.fail, error.why);
 		return;
+	case HEAD_MORE:
+		head_len = 0;
+		break;
+	case HEAD_COMPLETE:
+		head = recycle_alloc(head_len);
+		if (head)
+			memcpy(head, bytes, head_len);
+		break;
+	}
+	if ((head_len > 0 && !head) ||
+	    evbuffer_add(in->input, bytes + head_len, len - head_len) != 0) {
+		recycle_free(head);
+		intake_raise(in, FAIL_NO_MEMORY, NULL);
+	} else if (head) {
+		intake_accept_head(in, head, head_len);
 	}
 }
 
@@ -238,22 +271,42 @@ static void intake_discard(struct intake *in, size_t got)
 		wire_read_off(&in->wire, true);
 }
 
+/* Returns whether a read brought bytes; at the end and at an error the client is lost. */
+static bool intake_has_read(struct intake *in, ssize_t got)
+{
+	if (got > 0)
+		return true;
+	if (got < 0 && (errno == EAGAIN || errno == EINTR))
+		return false;
+	wire_read_off(&in->wire, false);
+	intake_lose(in, FAIL_CLIENT_GONE);
+	return false;
+}
+
+static void intake_read_first(struct intake *in)
+{
+	char bytes[INTAKE_FIRST_MAX];
+	ssize_t got = wire_read_bytes(&in->wire, bytes, sizeof(bytes));
+
+	if (intake_has_read(in, got))
+		intake_take_first(in, bytes, (size_t)got);
+}
+
 static void intake_on_readable(void *arg)
 {
 	struct intake *in = arg;
+	bool empty = evbuffer_get_length(in->input) == 0;
 	ssize_t got;
 
-	if (in->state == INTAKE_BUSY && evbuffer_get_length(in->input) == 0 &&
-	    in->user->on_stream(&in->wire, in->user_arg))
-		return;
-	got = wire_read(&in->wire, in->input, INTAKE_READ_MAX);
-	if (got < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (got <= 0) {
-		wire_read_off(&in->wire, false);
-		intake_lose(in, FAIL_CLIENT_GONE);
+	if (in->state == INTAKE_IDLE && empty) {
+		intake_read_first(in);
 		return;
 	}
+	if (in->state == INTAKE_BUSY && empty && in->user->on_stream(&in->wire, in->user_arg))
+		return;
+	got = wire_read(&in->wire, in->input, INTAKE_READ_MAX);
+	if (!intake_has_read(in, got))
+		return;
 	switch (in->state) {
 	case INTAKE_IDLE:
 	case INTAKE_HEAD:
@@ -331,8 +384,6 @@ static void intake_on_evhttp_closed(struct evhttp_connection *evcon, void *arg)
  */
 static void intake_adopt(struct intake *in)
 {
-	struct sockaddr_storage peer;
-	socklen_t len = sizeof(peer);
 	int fd = bufferevent_getfd(in->bev), on = 1;
 	bufferevent_event_cb its_event;
 	bufferevent_data_cb its_write;
@@ -347,24 +398,25 @@ static void intake_adopt(struct intake *in)
 	}
 	in->evcon = evcon;
 	evhttp_connection_set_closecb(in->evcon, intake_on_evhttp_closed, in);
-	bufferevent_disable(in->bev, EV_READ | EV_WRITE);
+	/* evhttp remembers the descriptor, and closes it; it is ours to poll. */
+	bufferevent_setfd(in->bev, -1);
 	wire_init(&in->wire, in->shared->base, fd, &intake_wire_handler, in);
 	in->state = INTAKE_IDLE;
-	if (getpeername(fd, (struct sockaddr *)&peer, &len) != 0 ||
-	    addr_from_sockaddr((struct sockaddr *)&peer, &in->client) != 0) {
-		intake_close(in);
-		return;
-	}
-	if (in->shared->draining) { /* accepted just before */
+	/* Accepted just before the end, or from a client without an address. */
+	if (in->shared->draining ||
+	    addr_from_sockaddr(evhttp_connection_get_addr(in->evcon), &in->client) != 0) {
 		intake_close(in);
 		return;
 	}
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	wire_read_on(&in->wire);
-	if (in->shared->count > (size_t)in->shared->config->limits.clients)
+	if (in->shared->count > (size_t)in->shared->config->limits.clients) {
 		intake_raise(in, FAIL_OVERLOAD, "The proxy has as many clients as it may have.");
-	else
-		deadline_set(&in->deadline, in->shared->config->timeouts.idle);
+		return;
+	}
+	deadline_set(&in->deadline, in->shared->config->timeouts.idle);
+	/* The request has most often come by now: that saves a turn of the loop. */
+	intake_read_first(in);
 }
 
 static void intake_on_turn(evutil_socket_t fd, short what, void *arg)
@@ -391,7 +443,7 @@ static void intake_on_turn(evutil_socket_t fd, short what, void *arg)
 
 struct bufferevent *intake_new(struct intake_shared *shared)
 {
-	struct intake *in = calloc(1, sizeof(*in));
+	struct intake *in = recycle_zero(sizeof(*in));
 
 	if (!in)
 		return NULL;
@@ -402,7 +454,7 @@ struct bufferevent *intake_new(struct intake_shared *shared)
 			evbuffer_free(in->input);
 		if (in->bev)
 			bufferevent_free(in->bev);
-		free(in);
+		recycle_free(in);
 		return NULL;
 	}
 	bufferevent_incref(in->bev);
@@ -508,7 +560,6 @@ static void intake_next(struct intake *in)
 
 	in->req = NULL;
 	evhttp_send_reply_end(req);
-	bufferevent_disable(in->bev, EV_READ | EV_WRITE);
 	if (!in->evcon) {
 		intake_close(in);
 		return;
@@ -528,7 +579,7 @@ void intake_finish(struct intake *in, enum intake_end end)
 	in->user = NULL;
 	head_done(&in->head);
 	memset(&in->head, 0, sizeof(in->head));
-	free(in->head_text);
+	recycle_free(in->head_text);
 	in->head_text = NULL;
 	in->end = end;
 	if (end == INTAKE_KEEP && in->req && !in->shared->draining && !given) {

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/metrics.h"
+#include "base/recycle.h"
 #include "net/tunnel.h"
 #include "net/wire.h"
 #include "proxy/upstream.h"
@@ -31,7 +32,7 @@ static void junction_free(struct junction *j)
 		upstream_discard(j->up);
 	else
 		close(j->server_fd);
-	free(j);
+	recycle_free(j);
 }
 
 static void junction_on_tunnelled(const struct tunnel_result *ended, void *arg)
@@ -84,7 +85,7 @@ static struct evbuffer *junction_first(struct junction *j, const struct junction
 struct junction *junction_start(struct event_base *base, struct pipe_pool *pipes, int idle_s,
     const struct junction_sides *sides, struct metrics *metrics, junction_done_fn *done, void *arg)
 {
-	struct junction *j = calloc(1, sizeof(*j));
+	struct junction *j = recycle_zero(sizeof(*j));
 	struct evbuffer *first = NULL;
 	struct tunnel_sides ends = {.client_prefix = intake_input(sides->intake)};
 

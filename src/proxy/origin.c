@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/recycle.h"
 #include "net/addr.h"
 
 /* All that evhttp ever gets to parse of a response. */
@@ -23,6 +24,7 @@
 struct origin {
 	struct evhttp_connection *evcon;
 	struct bufferevent *bev;               /* evcon's */
+	int fd;                                /* evcon's; -1 while there is none */
 	struct evhttp_request *req;            /* evcon's; NULL when evhttp is done with it */
 	bufferevent_event_cb evhttp_connected; /* evhttp's own callbacks */
 	bufferevent_data_cb evhttp_read;
@@ -49,6 +51,16 @@ static void origin_on_chunk(struct evhttp_request *req, void *arg)
 		req->ntoread = 0;
 }
 
+/* evhttp is about to close the descriptor: by our word, or on its own for want of memory (2.1.12).
+ */
+static void origin_on_evhttp_closed(struct evhttp_connection *evcon, void *arg)
+{
+	struct origin *o = arg;
+
+	(void)evcon;
+	o->fd = -1;
+}
+
 /*
  * evhttp has put its head into the output, where nothing has been written yet: drop it, and
  * tell evhttp that it is written.  Now it waits for the response.
@@ -60,15 +72,24 @@ static void origin_skip_head(struct origin *o)
 	bufferevent_event_cb its_event;
 	void *evcon;
 
-	bufferevent_disable(o->bev, EV_WRITE);
-	evbuffer_unfreeze(out, 1);
 	evbuffer_drain(out, evbuffer_get_length(out));
-	evbuffer_freeze(out, 1);
 	bufferevent_getcb(o->bev, &its_read, &its_write, &its_event, &evcon);
 	its_write(o->bev, evcon);
 	bufferevent_getcb(o->bev, &o->evhttp_read, &its_write, &its_event, &evcon);
 	bufferevent_setcb(o->bev, NULL, NULL, NULL, NULL);
-	bufferevent_disable(o->bev, EV_READ | EV_WRITE);
+}
+
+/*
+ * The descriptor is the owner's to poll, and evhttp's (which remembers it) to close.  Without it
+ * the bufferevent can be turned on and off as evhttp likes, at no cost, and its buffers are not
+ * frozen.
+ */
+static void origin_take_fd(struct origin *o)
+{
+	o->fd = bufferevent_getfd(o->bev);
+	evhttp_connection_set_closecb(o->evcon, origin_on_evhttp_closed, o);
+	bufferevent_set_timeouts(o->bev, NULL, NULL);
+	bufferevent_setfd(o->bev, -1);
 }
 
 static void origin_on_event(struct bufferevent *bev, short what, void *arg)
@@ -85,7 +106,8 @@ static void origin_on_event(struct bufferevent *bev, short what, void *arg)
 		o->handler->on_connected(error != 0 ? error : ECONNREFUSED, o->arg);
 		return;
 	}
-	setsockopt(bufferevent_getfd(bev), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	origin_take_fd(o);
+	setsockopt(o->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	origin_skip_head(o);
 	o->handler->on_connected(0, o->arg);
 }
@@ -112,7 +134,7 @@ struct origin *origin_new(
     struct event_base *base, const struct addr *to, const struct origin_handler *handler, void *arg)
 {
 	struct timeval never = {ORIGIN_EVHTTP_TIMEOUT_S, 0};
-	struct origin *o = calloc(1, sizeof(*o));
+	struct origin *o = recycle_zero(sizeof(*o));
 	char ip[ADDR_TEXT_MAX];
 	bufferevent_data_cb its_read, its_write;
 	void *evcon;
@@ -120,6 +142,7 @@ struct origin *origin_new(
 
 	if (!o)
 		return NULL;
+	o->fd = -1;
 	o->handler = handler;
 	o->arg = arg;
 	addr_format_ip(to, ip);
@@ -150,20 +173,17 @@ void origin_free(struct origin *o)
 		evhttp_connection_free(o->evcon);
 	else if (o->bev)
 		bufferevent_free(o->bev);
-	free(o);
+	recycle_free(o);
 }
 
 int origin_fd(const struct origin *o)
 {
-	return bufferevent_getfd(o->bev);
+	return o->fd;
 }
 
 struct evbuffer *origin_input(struct origin *o)
 {
-	struct evbuffer *in = bufferevent_get_input(o->bev);
-
-	evbuffer_unfreeze(in, 0);
-	return in;
+	return bufferevent_get_input(o->bev);
 }
 
 int origin_begin(struct origin *o)
@@ -175,11 +195,17 @@ int origin_begin(struct origin *o)
 	return 0;
 }
 
-int origin_head_read(struct origin *o, bool body)
+int origin_head_read(struct origin *o, bool body, struct slice rest)
 {
-	const char *line = body ? ORIGIN_WITH_BODY : ORIGIN_WITHOUT_BODY;
+	struct slice line = body ? SLICE(ORIGIN_WITH_BODY) : SLICE(ORIGIN_WITHOUT_BODY);
+	struct evbuffer *in = origin_input(o);
+	int error = -1;
 
-	if (evbuffer_prepend(origin_input(o), line, strlen(line)) != 0)
+	if (evbuffer_get_length(in) > 0)
+		error = evbuffer_prepend(in, line.ptr, line.len);
+	else if (evbuffer_expand(in, line.len + rest.len) == 0) /* one chain for both */
+		error = evbuffer_add(in, line.ptr, line.len);
+	if (error != 0 || evbuffer_add(in, rest.ptr, rest.len) != 0)
 		return -1;
 	origin_feed(o);
 	return 0;
@@ -188,7 +214,6 @@ int origin_head_read(struct origin *o, bool body)
 void origin_feed(struct origin *o)
 {
 	o->evhttp_read(o->bev, o->evcon);
-	bufferevent_disable(o->bev, EV_READ | EV_WRITE);
 }
 
 bool origin_is_idle(const struct origin *o)

@@ -4,8 +4,8 @@
  * evhttp connects, keeps the state of request and response, and hands out the body
  * through its chunked callback.  Heads are not its business: the one it would send is dropped
  * unwritten, and in place of the one that came it reads a bare status line.  Reading and
- * writing the socket are not either: its bufferevent is off, and the owner puts bytes
- * into origin_input().  libevent 2.1.12; public headers only.
+ * writing the socket are not either: its bufferevent has no descriptor, and the owner puts
+ * bytes into origin_input().  libevent 2.1.12; public headers only.
  */
 #ifndef PROXY_ORIGIN_H
 #define PROXY_ORIGIN_H
@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/attr.h"
+#include "base/slice.h"
 
 struct addr;
 struct evbuffer;
@@ -43,9 +44,10 @@ MUST_USE int origin_begin(struct origin *o);
 
 /*
  * A response head has been taken off the input: a body follows, or none does and evhttp goes
- * idle.  What is left in the input is handed out as the body.  -1 when out of memory.
+ * idle.  What is left in the input, and the rest behind it, is handed out as the body.  -1 when
+ * out of memory.
  */
-MUST_USE int origin_head_read(struct origin *o, bool body);
+MUST_USE int origin_head_read(struct origin *o, bool body, struct slice rest);
 
 /* Hand out what is in the input, after a head with a body. */
 void origin_feed(struct origin *o);

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 
 #include "base/metrics.h"
+#include "base/recycle.h"
 #include "http/head.h"
 #include "net/deadline.h"
 #include "net/race.h"
@@ -18,6 +19,8 @@
 #include "proxy/origin.h"
 #include "proxy/pool.h"
 
+/* A read of what is most often a head and a small body, to the stack; and any other. */
+#define UPSTREAM_FIRST_MAX (16 * 1024)
 #define UPSTREAM_READ_MAX (64 * 1024)
 
 enum upstream_state {
@@ -81,7 +84,7 @@ static void upstream_free(struct upstream *up)
 		wire_done(&up->wire);
 	origin_free(up->origin);
 	metrics_sub(up->pool->metrics, METRIC_ORIGINS, 1);
-	free(up);
+	recycle_free(up);
 }
 
 static void upstream_on_turn(evutil_socket_t fd, short what, void *arg)
@@ -143,58 +146,45 @@ static bool upstream_is_lost(struct upstream *up)
 	return true;
 }
 
-static void upstream_head_read(struct upstream *up, bool body)
+/* One complete head.  Returns what comes behind it; *ret_good false: the user was told it failed.
+ */
+static enum upstream_next upstream_take_head(struct upstream *up, struct slice text, bool *ret_good)
 {
-	up->state = body ? UPSTREAM_READING_BODY : UPSTREAM_COMPLETE;
-	if (!body)
-		up->dirty = evbuffer_get_length(origin_input(up->origin)) > 0;
-	if (origin_head_read(up->origin, body) != 0 || upstream_is_lost(up))
-		upstream_fail(up, FAIL_NO_MEMORY, NULL);
-}
-
-/* A complete head lies at the beginning of the input.  Returns whether to look for another. */
-static bool upstream_take_head(struct upstream *up, const char *text, size_t len)
-{
-	struct evbuffer *in = origin_input(up->origin);
 	const char *why = NULL;
 	struct head head;
-	enum fail fail = head_parse_response(&head, (struct slice){text, len}, &why);
+	enum fail fail = head_parse_response(&head, text, &why);
 	enum upstream_next next;
 
+	*ret_good = fail == FAIL_NONE;
 	if (fail != FAIL_NONE) {
 		upstream_fail(up, upstream_translate(fail), why);
-		return false;
+		return UPSTREAM_STOP;
 	}
 	next = up->user->on_head(&head, up->user_arg);
 	head_done(&head);
-	evbuffer_drain(in, len);
 	memset(&up->scan, 0, sizeof(up->scan));
-	if (next == UPSTREAM_STOP)
-		up->state = UPSTREAM_STOPPED;
-	else if (next != UPSTREAM_AGAIN)
-		upstream_head_read(up, next == UPSTREAM_BODY);
-	return next == UPSTREAM_AGAIN;
+	return next;
 }
 
-/* Returns false when the user has been told that it failed. */
-static bool upstream_read_heads(struct upstream *up)
+/*
+ * The heads at the beginning of the bytes, interim ones first: *ret_used bytes are done with.
+ * UPSTREAM_AGAIN: more is to come of a head.  False: the user has been told that it failed.
+ */
+static bool upstream_take_heads(
+    struct upstream *up, struct slice bytes, size_t *ret_used, enum upstream_next *ret_next)
 {
-	struct evbuffer *in = origin_input(up->origin);
 	size_t max = (size_t)up->pool->config->limits.head;
 	struct head_limits limits = {max, max, (size_t)up->pool->config->limits.fields};
 	struct head_source source = {.request = false};
 	struct head_error error;
 	size_t len;
+	bool good;
 
+	*ret_used = 0;
 	do {
-		source.len = evbuffer_get_length(in);
-		if (source.len == 0)
-			return true;
-		source.data = (const char *)evbuffer_pullup(in, -1);
-		if (!source.data) {
-			upstream_fail(up, FAIL_NO_MEMORY, NULL);
-			return false;
-		}
+		source.data = bytes.ptr + *ret_used;
+		source.len = bytes.len - *ret_used;
+		*ret_next = UPSTREAM_AGAIN;
 		switch (head_scan(&up->scan, &source, &limits, &len, &error)) {
 		case HEAD_MORE:
 			return true;
@@ -204,8 +194,64 @@ static bool upstream_read_heads(struct upstream *up)
 		case HEAD_COMPLETE:
 			break;
 		}
-	} while (upstream_take_head(up, source.data, len));
-	return up->state != UPSTREAM_DEAD;
+		*ret_next = upstream_take_head(up, (struct slice){source.data, len}, &good);
+		if (!good)
+			return false;
+		*ret_used += len;
+	} while (*ret_next == UPSTREAM_AGAIN && *ret_used < bytes.len);
+	return true;
+}
+
+/* The heads are read, and the rest, if it is not in the input already, is what stood behind them.
+ */
+static bool upstream_go_on(struct upstream *up, enum upstream_next next, struct slice rest)
+{
+	struct evbuffer *in = origin_input(up->origin);
+	bool body = next == UPSTREAM_BODY;
+	int error;
+
+	if (next == UPSTREAM_AGAIN || next == UPSTREAM_STOP) {
+		if (next == UPSTREAM_STOP)
+			up->state = UPSTREAM_STOPPED;
+		error = evbuffer_add(in, rest.ptr, rest.len);
+	} else {
+		up->state = body ? UPSTREAM_READING_BODY : UPSTREAM_COMPLETE;
+		if (!body)
+			up->dirty = rest.len > 0 || evbuffer_get_length(in) > 0;
+		error = origin_head_read(up->origin, body, rest);
+	}
+	if (error == 0 && !upstream_is_lost(up))
+		return up->state != UPSTREAM_DEAD;
+	upstream_fail(up, FAIL_NO_MEMORY, NULL);
+	return false;
+}
+
+/* Of a head a part has come before, and lies in the input.  Returns as upstream_take_heads. */
+static bool upstream_read_more(struct upstream *up)
+{
+	struct evbuffer *in = origin_input(up->origin);
+	struct slice bytes = {(const char *)evbuffer_pullup(in, -1), evbuffer_get_length(in)};
+	enum upstream_next next;
+	size_t used;
+
+	if (!bytes.ptr) {
+		upstream_fail(up, FAIL_NO_MEMORY, NULL);
+		return false;
+	}
+	if (!upstream_take_heads(up, bytes, &used, &next))
+		return false;
+	evbuffer_drain(in, used);
+	return upstream_go_on(up, next, SLICE(""));
+}
+
+/* Nearly always a whole head, and all of a small body: taken apart where it lies. */
+static bool upstream_take_first(struct upstream *up, struct slice bytes)
+{
+	enum upstream_next next;
+	size_t used;
+
+	return upstream_take_heads(up, bytes, &used, &next) &&
+	       upstream_go_on(up, next, (struct slice){bytes.ptr + used, bytes.len - used});
 }
 
 static void upstream_on_end(struct upstream *up, int error)
@@ -219,10 +265,51 @@ static void upstream_on_end(struct upstream *up, int error)
 	upstream_fail(up, fail, NULL);
 }
 
+/* Returns whether a read brought bytes for the user. */
+static bool upstream_has_read(struct upstream *up, ssize_t got)
+{
+	if (got < 0 && (errno == EAGAIN || errno == EINTR))
+		return false;
+	if (!up->user) { /* idle: the origin closed, or speaks out of turn */
+		upstream_discard(up);
+		return false;
+	}
+	if (got <= 0) {
+		upstream_on_end(up, got < 0 ? errno : 0);
+		return false;
+	}
+	up->silent = false;
+	return true;
+}
+
+/* Returns false when the user has been told of a failure. */
+static bool upstream_take(struct upstream *up)
+{
+	struct evbuffer *in = origin_input(up->origin);
+
+	switch (up->state) {
+	case UPSTREAM_READING_HEAD:
+		return upstream_read_more(up);
+	case UPSTREAM_READING_BODY:
+		origin_feed(up->origin);
+		if (!upstream_is_lost(up))
+			return true;
+		upstream_fail(up, FAIL_NO_MEMORY, NULL);
+		return false;
+	default: /* behind the response, while the request goes on: nobody wants it */
+		up->dirty = true;
+		evbuffer_drain(in, evbuffer_get_length(in));
+		wire_read_off(&up->wire, false);
+		return false;
+	}
+}
+
 static void upstream_on_readable(void *arg)
 {
 	struct upstream *up = arg;
 	struct evbuffer *in = origin_input(up->origin);
+	bool first = up->state == UPSTREAM_READING_HEAD && evbuffer_get_length(in) == 0;
+	char bytes[UPSTREAM_FIRST_MAX];
 	ssize_t got;
 
 	if (up->state == UPSTREAM_READING_BODY && up->user &&
@@ -230,36 +317,12 @@ static void upstream_on_readable(void *arg)
 		up->user->on_read(up->user_arg);
 		return;
 	}
-	got = wire_read(&up->wire, in, UPSTREAM_READ_MAX);
-	if (got < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (!up->user) { /* idle: the origin closed, or speaks out of turn */
-		upstream_discard(up);
-		return;
-	}
-	if (got <= 0) {
-		upstream_on_end(up, got < 0 ? errno : 0);
-		return;
-	}
-	up->silent = false;
-	switch (up->state) {
-	case UPSTREAM_READING_HEAD:
-		if (!upstream_read_heads(up))
-			return;
-		break;
-	case UPSTREAM_READING_BODY:
-		origin_feed(up->origin);
-		if (!upstream_is_lost(up))
-			break;
-		upstream_fail(up, FAIL_NO_MEMORY, NULL);
-		return;
-	default: /* behind the response, while the request goes on: nobody wants it */
-		up->dirty = true;
-		evbuffer_drain(in, evbuffer_get_length(in));
-		wire_read_off(&up->wire, false);
-		return;
-	}
-	if (up->user)
+	got = first ? wire_read_bytes(&up->wire, bytes, sizeof(bytes))
+		    : wire_read(&up->wire, in, UPSTREAM_READ_MAX);
+	if (upstream_has_read(up, got) &&
+	    (first ? upstream_take_first(up, (struct slice){bytes, (size_t)got})
+		   : upstream_take(up)) &&
+	    up->user)
 		up->user->on_read(up->user_arg);
 }
 
@@ -348,7 +411,7 @@ static void *upstream_attempt(struct race *race, const struct addr *to, void *ar
 {
 	struct upstream_connect *connect = arg;
 	struct upstream_pool *pool = connect->pool;
-	struct upstream *up = calloc(1, sizeof(*up));
+	struct upstream *up = recycle_zero(sizeof(*up));
 	int error;
 
 	if (!up)
@@ -389,14 +452,14 @@ static void upstream_on_raced(void *winner, const struct addr *address, int erro
 	void *done_arg = connect->arg;
 
 	(void)address;
-	free(connect);
+	recycle_free(connect);
 	done(winner, error, done_arg);
 }
 
 struct upstream_connect *upstream_connect_start(struct upstream_pool *pool,
     const struct addr *addrs, size_t count, upstream_connected_fn *done, void *arg)
 {
-	struct upstream_connect *connect = calloc(1, sizeof(*connect));
+	struct upstream_connect *connect = recycle_zero(sizeof(*connect));
 	struct timeval total = {pool->config->timeouts.connect, 0};
 
 	if (!connect)
@@ -407,7 +470,7 @@ struct upstream_connect *upstream_connect_start(struct upstream_pool *pool,
 	connect->race = race_start(pool->base, addrs, count, race_share(total, count), total,
 	    &upstream_attempts, upstream_on_raced, connect);
 	if (!connect->race) {
-		free(connect);
+		recycle_free(connect);
 		return NULL;
 	}
 	return connect;
@@ -416,7 +479,7 @@ struct upstream_connect *upstream_connect_start(struct upstream_pool *pool,
 void upstream_connect_cancel(struct upstream_connect *connect)
 {
 	race_cancel(connect->race);
-	free(connect);
+	recycle_free(connect);
 }
 
 /* ---- the pool --------------------------------------------------------------------------- */
@@ -468,14 +531,6 @@ void upstream_pool_free(struct upstream_pool *pool)
 	free(pool);
 }
 
-/* Nothing to read, not even the end: the origin has said nothing since its last response. */
-static bool upstream_is_quiet(const struct upstream *up)
-{
-	char byte;
-
-	return recv(up->wire.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
-}
-
 /* The most recently used idle connection to this address that is fit for use. */
 static struct upstream *upstream_take_idle(struct upstream_pool *pool, const struct addr *a)
 {
@@ -487,7 +542,11 @@ static struct upstream *upstream_take_idle(struct upstream_pool *pool, const str
 		metrics_sub(pool->metrics, METRIC_ORIGINS_IDLE, 1);
 		deadline_stop(&up->idle_deadline);
 		up->state = UPSTREAM_COMPLETE;
-		if (upstream_is_quiet(up) && origin_begin(up->origin) == 0)
+		/*
+		 * One that has closed or spoken out of turn is known by the loop's last poll.  What
+		 * came since then is met as any client meets it: see forward's untouched.
+		 */
+		if (!wire_is_ready(&up->wire) && origin_begin(up->origin) == 0)
 			return up;
 		upstream_discard(up);
 	}

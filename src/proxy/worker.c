@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/recycle.h"
 #include "net/pipe.h"
 #include "net/resolver.h"
 #include "proxy/accesslog.h"
@@ -123,6 +124,7 @@ static void *worker_run(void *arg)
 		event_base_loop(w->services.base, EVLOOP_NONBLOCK);
 	if (write(w->ended_fd, "", 1) != 1)
 		log_error("cannot tell the main thread of a worker's end: %s", strerror(errno));
+	recycle_flush();
 	return NULL;
 }
 
