@@ -161,10 +161,10 @@ fuzz: needs-fuzz
 
 # ---- measuring --------------------------------------------------------------------------------
 
-# PEERS: of haproxy haproxy-copy nginx squid tinyproxy trafficserver privoxy, or all.
+# PEERS: of haproxy haproxy-copy haproxy-tuned nginx squid tinyproxy trafficserver privoxy, or all.
 # WORKS: of those in the report, all by default.  ROUNDS: of each work, 3 by default.
 # PENSTOCK: another binary than the one built here.
-PEERS ?= haproxy haproxy-copy squid tinyproxy
+PEERS ?= haproxy haproxy-copy haproxy-tuned squid tinyproxy
 NEEDS_COUNTS := python3 strace valgrind
 BENCH_PROGRAMS := build/bench/origin build/bench/limit build/bench/load
 MEASURED = $(or $(PENSTOCK),build/penstock)
