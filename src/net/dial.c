@@ -61,11 +61,11 @@ static void dial_on_event(evutil_socket_t fd, short what, void *arg)
 	struct dial *d = arg;
 	dial_done_fn *done = d->done;
 	void *done_arg = d->arg;
-	int error = dial_outcome(d);
+	/* libevent 2.1.12 tells of an error as readable and writable. */
+	int error = what == EV_WRITE ? 0 : dial_outcome(d);
 	int connected = d->fd;
 
 	(void)fd;
-	(void)what;
 	if (error && connected >= 0) {
 		close(connected);
 		connected = -1;
@@ -90,7 +90,7 @@ struct dial *dial_start(
 		event_active(&d->event, EV_TIMEOUT, 1);
 		return d;
 	}
-	event_assign(&d->event, base, d->fd, EV_WRITE, dial_on_event, d);
+	event_assign(&d->event, base, d->fd, EV_READ | EV_WRITE, dial_on_event, d);
 	if (event_add(&d->event, NULL) < 0) {
 		close(d->fd);
 		recycle_free(d);

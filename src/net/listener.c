@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -23,6 +24,9 @@ static int listener_prepare(int fd, const struct addr *at, bool share)
 	if (listener_set(fd, SOL_SOCKET, SO_REUSEADDR) < 0)
 		return -1;
 	if (share && listener_set(fd, SOL_SOCKET, SO_REUSEPORT) < 0)
+		return -1;
+	/* Handed down to each accepted socket. */
+	if (listener_set(fd, IPPROTO_TCP, TCP_NODELAY) < 0)
 		return -1;
 	/* So that "::" and "0.0.0.0" can stand side by side, whatever net.ipv6.bindv6only is. */
 	if (at->family == AF_INET6 && listener_set(fd, IPPROTO_IPV6, IPV6_V6ONLY) < 0)

@@ -13,19 +13,23 @@
 #include "net/pipe.h"
 
 enum {
+	TUNNEL_SMALL = 16 * 1024, /* what is less is read to the stack and passed on from there */
 	TUNNEL_PIECE =
 	    64 * 1024 - 64,       /* copied at once: with libevent's header a chain of 64 KiB */
 	TUNNEL_TURN = 1024 * 1024 /* one way, before others get their turn */
 };
 
 /*
- * Edge-triggered, one event for everything, never changed: no epoll_ctl as bytes flow, no
- * spinning whatever is left unread, and a reset is an edge too.  The two flags remember the
- * edges until EAGAIN takes them back.
+ * A side begins level-triggered and for reading only: a small piece needs no second read to see
+ * that there is no more.  When it came to its end, or when bytes had to wait, it is made
+ * edge-triggered for good, one event for everything, never changed: no epoll_ctl as bytes
+ * flow, no spinning whatever is left unread, and a reset is an edge too.  The two flags
+ * remember the edges until EAGAIN takes them back.
  */
 struct side {
 	int fd;
 	bool readable, writable;
+	bool edged;
 	struct event event;
 	struct tunnel *tunnel;
 };
@@ -36,6 +40,8 @@ struct flow {
 	struct pipe pipe;        /* leased while bytes move */
 	struct evbuffer *copied; /* prefix, or bytes read without a pipe; NULL when empty */
 	uint64_t sent;
+	int error;   /* of a write whose bytes are gone */
+	bool bulk;   /* the last piece was a large one: the next is spliced */
 	bool ended;  /* the source gave its end */
 	bool closed; /* the end was passed on, or the sink takes no more */
 	bool fresh;  /* nothing was read since the edge */
@@ -95,9 +101,46 @@ static ssize_t flow_send_piped(struct flow *f)
 	return n;
 }
 
+static void tunnel_fail(struct tunnel *t, const struct side *side, int error)
+{
+	if (t->error)
+		return;
+	t->error = error;
+	t->end = side == &t->client ? TUNNEL_CLIENT_FAILED : TUNNEL_SERVER_FAILED;
+	if (error == ENOMEM)
+		t->end = TUNNEL_NO_RESOURCES;
+}
+
+static void tunnel_on_event(evutil_socket_t fd, short what, void *arg);
+
+/* What is ready already is told again. */
+static void side_edge(struct side *side)
+{
+	if (side->edged)
+		return;
+	side->edged = true;
+	event_del(&side->event);
+	event_assign(&side->event, event_get_base(&side->event), side->fd,
+	    EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST, tunnel_on_event, side);
+	if (event_add(&side->event, NULL) == 0)
+		return;
+	tunnel_fail(side->tunnel, side, ENOMEM);
+	side->tunnel->over = true;
+}
+
+/* The sink is full: until it has room the source is not to be heard of. */
+static void flow_block(struct flow *f)
+{
+	f->to->writable = false;
+	side_edge(f->to);
+	side_edge(f->from);
+}
+
 /* Deliver what is held.  Returns 0, or an errno: EAGAIN when the sink is full. */
 static int flow_send(struct flow *f)
 {
+	if (f->error)
+		return f->error;
 	while (flow_holds(f)) {
 		if (!f->to->writable)
 			return EAGAIN;
@@ -107,12 +150,46 @@ static int flow_send(struct flow *f)
 			f->sent += (uint64_t)n;
 			f->to->tunnel->moved = true;
 		} else if (n < 0 && errno == EAGAIN) {
-			f->to->writable = false;
+			flow_block(f);
 		} else if (n < 0 && errno != EINTR) {
 			return errno;
 		}
 	}
 	return 0;
+}
+
+/* Hold what the sink did not take at once. */
+static int flow_hold(struct flow *f, const char *bytes, size_t len)
+{
+	f->copied = evbuffer_new();
+	if (f->copied && evbuffer_add(f->copied, bytes, len) == 0)
+		return 0;
+	errno = ENOMEM;
+	return -1;
+}
+
+/* A small piece, read and written. */
+static ssize_t flow_pass(struct flow *f)
+{
+	char bytes[TUNNEL_SMALL];
+	ssize_t n = recv(f->from->fd, bytes, sizeof(bytes), 0), sent = 0;
+
+	if (n <= 0)
+		return n;
+	f->bulk = (size_t)n == sizeof(bytes);
+	/* Should there be more behind it after all, a reset too, the loop tells. */
+	if (!f->bulk && !f->from->edged)
+		f->from->readable = false;
+	if (f->to->writable)
+		sent = send(f->to->fd, bytes, (size_t)n, MSG_NOSIGNAL);
+	if (sent < 0 && errno != EAGAIN && errno != EINTR) {
+		f->error = errno;
+		return n;
+	}
+	if (sent < 0)
+		sent = 0;
+	f->sent += (uint64_t)sent;
+	return sent == n || flow_hold(f, bytes + sent, (size_t)(n - sent)) == 0 ? n : -1;
 }
 
 static ssize_t flow_read_copying(struct flow *f)
@@ -150,32 +227,25 @@ static ssize_t flow_read(struct flow *f)
 	struct tunnel *t = f->from->tunnel;
 	ssize_t n;
 
+	if (!f->bulk)
+		return flow_pass(f);
 	if (t->copy || (f->pipe.read_fd < 0 && pipe_lease(t->pipes, &f->pipe) != 0))
 		return flow_read_copying(f);
 	n = splice(f->from->fd, NULL, f->pipe.write_fd, NULL, f->pipe.capacity,
 	    SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 	if (n > 0) {
 		f->pipe.held = (size_t)n;
+		f->bulk = n >= TUNNEL_SMALL;
 		return n;
 	}
 	if (n < 0 && (errno == EINVAL || errno == ENOSYS))
 		t->copy = true;
 	if (n == 0 || t->copy || (errno == EAGAIN && f->fresh))
-		return flow_read_copying(f);
+		return flow_pass(f);
 	return -1;
 }
 
 /* ---- both ---------------------------------------------------------------------------------- */
-
-static void tunnel_fail(struct tunnel *t, const struct side *side, int error)
-{
-	if (t->error)
-		return;
-	t->error = error;
-	t->end = side == &t->client ? TUNNEL_CLIENT_FAILED : TUNNEL_SERVER_FAILED;
-	if (error == ENOMEM)
-		t->end = TUNNEL_NO_RESOURCES;
-}
 
 /* One piece from the source.  Returns its size, or 0 when there is no going on. */
 static size_t flow_take(struct flow *f)
@@ -191,6 +261,7 @@ static size_t flow_take(struct flow *f)
 	if (n == 0) {
 		f->ended = true;
 		t->moved = true;
+		side_edge(f->from);
 	} else if (errno == EAGAIN) {
 		f->from->readable = false;
 	} else if (errno != EINTR) {
@@ -216,7 +287,9 @@ static void flow_run(struct flow *f)
 			flow_drop(f, t->pipes);
 			f->closed = true;
 		} else if (f->ended) {
-			shutdown(f->to->fd, SHUT_WR);
+			/* Behind the last one the owner closes. */
+			if (!(f == &t->up ? &t->down : &t->up)->closed || t->error)
+				shutdown(f->to->fd, SHUT_WR);
 			f->closed = true;
 		} else if (!f->from->readable) {
 			break;
@@ -267,16 +340,14 @@ static bool tunnel_is_over(struct tunnel *t)
 }
 
 /*
- * A reset shows in reading, but not while nothing is read.  libevent 2.1.12 reports it as
- * readable and writable, and not as closed.
+ * A reset shows in reading, but not while nothing is read, nor behind an end.  libevent 2.1.12
+ * reports it as readable and writable, and not as closed.
  */
 static void tunnel_check(struct tunnel *t, struct flow *from, struct flow *to)
 {
 	int error = 0;
 	socklen_t len = sizeof(error);
 
-	if (!flow_holds(from) && !from->ended)
-		return;
 	if (getsockopt(from->from->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0 || error == 0)
 		return;
 	tunnel_fail(t, from->from, error);
@@ -290,10 +361,11 @@ static void tunnel_run(struct tunnel *t, const struct side *side, bool maybe_res
 	static const struct timeval at_once = {0};
 	struct flow *from = side == &t->client ? &t->up : &t->down;
 	struct flow *to = side == &t->client ? &t->down : &t->up;
+	bool ended = from->ended;
 
 	t->moved = t->unfair = false;
 	flow_run(from);
-	if (maybe_reset)
+	if (maybe_reset && (ended || flow_holds(from)))
 		tunnel_check(t, from, to);
 	flow_run(to);
 	/* When the side could not be written to, what it had sent still goes on. */
@@ -346,17 +418,26 @@ static void tunnel_on_idle(void *arg)
 static void side_init(
     struct side *side, struct tunnel *t, struct event_base *base, evutil_socket_t fd)
 {
-	*side = (struct side){.fd = fd, .tunnel = t};
-	event_assign(&side->event, base, fd, EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST,
-	    tunnel_on_event, side);
+	*side = (struct side){.fd = fd, .tunnel = t, .writable = true};
+	event_assign(&side->event, base, fd, EV_READ | EV_PERSIST, tunnel_on_event, side);
 }
 
+/* What is there already goes out at once, as far as it goes; the loop does the rest. */
 static int flow_prefix(struct flow *f, struct evbuffer *prefix)
 {
+	static const struct timeval at_once = {0};
+	int n;
+
 	if (!prefix || evbuffer_get_length(prefix) == 0)
 		return 0;
+	n = evbuffer_write(prefix, f->to->fd);
+	f->sent += n > 0 ? (uint64_t)n : 0;
+	if (evbuffer_get_length(prefix) == 0)
+		return 0;
 	f->copied = evbuffer_new();
-	return f->copied ? evbuffer_add_buffer(f->copied, prefix) : -1;
+	if (!f->copied || evbuffer_add_buffer(f->copied, prefix) != 0)
+		return -1;
+	return event_add(&f->to->tunnel->again, &at_once);
 }
 
 struct tunnel *tunnel_start(struct event_base *base, struct pipe_pool *pipes,
@@ -378,10 +459,9 @@ struct tunnel *tunnel_start(struct event_base *base, struct pipe_pool *pipes,
 	deadline_init(&t->idle, base, tunnel_on_idle, t);
 	side_init(&t->client, t, base, sides->client_fd);
 	side_init(&t->server, t, base, sides->server_fd);
-	/* Even a socket that waits for nothing has the edge of being writable: all starts there. */
-	if (flow_prefix(&t->up, sides->client_prefix) != 0 ||
-	    flow_prefix(&t->down, sides->server_prefix) != 0 ||
-	    event_add(&t->client.event, NULL) != 0 || event_add(&t->server.event, NULL) != 0) {
+	if (event_add(&t->client.event, NULL) != 0 || event_add(&t->server.event, NULL) != 0 ||
+	    flow_prefix(&t->up, sides->client_prefix) != 0 ||
+	    flow_prefix(&t->down, sides->server_prefix) != 0) {
 		tunnel_free(t);
 		return NULL;
 	}

@@ -1,9 +1,10 @@
 /*
  * tunnel -- joins two connections until both are done.
  *
- * Bytes are spliced in the kernel, both ways at once; pipes are leased when data
- * moves and given back when none is held.  A side's end of stream is passed on as
- * a half-close, after everything before it was delivered; the tunnel is done when
+ * Runs of bytes are spliced in the kernel, small pieces copied, both ways at once; pipes are
+ * leased when data moves and given back when none is held.  A side's end of stream is passed on as
+ * a half-close, after everything before it was delivered, but for the last one, which the
+ * owner passes on by closing; the tunnel is done when
  * both directions have ended, when one side is reset, or when nothing moved for
  * the idle time.  Where splice does not work (EINVAL) or no pipe can be had, bytes
  * are copied.  An idle tunnel is its struct and nothing else.
@@ -42,7 +43,11 @@ struct tunnel_result {
 };
 
 struct tunnel_sides {
-	/* Borrowed, non-blocking.  Nobody else may poll them: the tunnel is edge-triggered. */
+	/*
+	 * Borrowed, non-blocking.  Once the tunnel runs nobody else may poll them: it becomes
+	 * edge-triggered.  An event for reading (level-triggered) that is on the client's may be
+	 * deleted right behind tunnel_start: the kernel need not hear of it then.
+	 */
 	int client_fd, server_fd;
 	/* Came from the client already: goes to the server first.  Emptied.  May be NULL. */
 	struct evbuffer *client_prefix;

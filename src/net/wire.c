@@ -362,7 +362,7 @@ int wire_write_text(struct wire *w, struct text *text)
 	else if (!failed && !w->broken && text->len > 0) {
 		w->front = *text;
 		w->front_sent = 0;
-		*text = (struct text){NULL};
+		*text = (struct text){.ptr = NULL};
 		return 0;
 	}
 	text_clear(text);

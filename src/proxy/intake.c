@@ -6,7 +6,6 @@
 #include <event2/event.h>
 #include <event2/http.h>
 #include <event2/http_struct.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -384,7 +383,7 @@ static void intake_on_evhttp_closed(struct evhttp_connection *evcon, void *arg)
  */
 static void intake_adopt(struct intake *in)
 {
-	int fd = bufferevent_getfd(in->bev), on = 1;
+	int fd = bufferevent_getfd(in->bev);
 	bufferevent_event_cb its_event;
 	bufferevent_data_cb its_write;
 	void *evcon;
@@ -408,7 +407,6 @@ static void intake_adopt(struct intake *in)
 		intake_close(in);
 		return;
 	}
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	wire_read_on(&in->wire);
 	if (in->shared->count > (size_t)in->shared->config->limits.clients) {
 		intake_raise(in, FAIL_OVERLOAD, "The proxy has as many clients as it may have.");
@@ -543,11 +541,10 @@ void intake_resume(struct intake *in)
 	wire_read_on(&in->wire);
 }
 
-int intake_detach(struct intake *in)
+void intake_detach(struct intake *in)
 {
 	in->state = INTAKE_GIVEN;
 	wire_done(&in->wire);
-	return in->wire.fd;
 }
 
 /*

@@ -102,11 +102,9 @@ bool intake_draining(const struct intake *in);
 void intake_pause(struct intake *in);
 void intake_resume(struct intake *in);
 
-/*
- * Hand out the descriptor (still owned by evhttp, which closes it at intake_finish): nothing
- * polls it any more.
+/* Leave the descriptor (still owned by evhttp, which closes it at intake_finish) to a user to poll.
  */
-int intake_detach(struct intake *in);
+void intake_detach(struct intake *in);
 
 enum intake_end {
 	INTAKE_KEEP,   /* on to the next request */

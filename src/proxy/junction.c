@@ -103,7 +103,7 @@ struct junction *junction_start(struct event_base *base, struct pipe_pool *pipes
 	j->arg = arg;
 	first = junction_first(j, sides);
 	if (first) {
-		ends.client_fd = intake_detach(sides->intake);
+		ends.client_fd = intake_wire(sides->intake)->fd;
 		ends.server_fd = j->server_fd;
 		ends.server_prefix = first;
 		j->tunnel = tunnel_start(
@@ -114,6 +114,7 @@ struct junction *junction_start(struct event_base *base, struct pipe_pool *pipes
 		junction_free(j);
 		return NULL;
 	}
+	intake_detach(sides->intake);
 	metrics_add(metrics, METRIC_TUNNELS, 1);
 	metrics_add(metrics, METRIC_TUNNELS_TOTAL, 1);
 	return j;

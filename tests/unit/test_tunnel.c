@@ -72,7 +72,7 @@ static void make_pair(bool tcp, int *ret_peer, int *ret_ours)
 	fcntl(fds[1], F_SETFL, O_NONBLOCK);
 }
 
-static void close_peer(int *fd)
+static void close_fd(int *fd)
 {
 	if (*fd >= 0)
 		close(*fd);
@@ -107,18 +107,23 @@ static void rig_narrow(struct rig *r)
 
 static void rig_close(struct rig *r)
 {
-	close_peer(&r->client);
-	close_peer(&r->server);
-	close(r->sides.client_fd);
-	close(r->sides.server_fd);
+	close_fd(&r->client);
+	close_fd(&r->server);
+	close_fd(&r->sides.client_fd);
+	close_fd(&r->sides.server_fd);
 	pipe_pool_free(r->pipes);
 	event_base_free(r->base);
 }
 
+/* The owner's part: what ended last is passed on by closing. */
 static void on_done(const struct tunnel_result *result, void *arg)
 {
 	struct rig *r = arg;
 
+	if (result->end == TUNNEL_FINISHED) {
+		close_fd(&r->sides.client_fd);
+		close_fd(&r->sides.server_fd);
+	}
 	r->tunnel = NULL;
 	r->result = *result;
 	r->done++;
@@ -407,7 +412,7 @@ static void run_reset(const struct reset_case *c)
 		rig_settle(&r);
 		wire_reset(r.client);
 		if (c->client_half_closes)
-			close_peer(&r.client);
+			close_fd(&r.client);
 	} else {
 		wire_reset(r.server);
 	}
@@ -462,7 +467,7 @@ static void an_answer_outlives_the_reset_that_follows_it(void **state)
 		struct receiver at_client = {.fd = r.client};
 
 		shutdown(r.server, SHUT_WR);
-		close_peer(&r.server);
+		close_fd(&r.server);
 		assert_int_equal(send(r.client, "more", 4, 0), 4);
 		rig_settle(&r);
 		send(r.client, "more", 4, MSG_NOSIGNAL);
