@@ -84,6 +84,7 @@ static int chunk_size(struct body *b, char c)
 		/* So that no shift loses a bit; leading zeros count as well. */
 		if (b->line > CHUNK_DIGITS_MAX)
 			return CHUNK_BAD;
+		b->odd |= digit == 0 && b->left == 0;
 		b->left = b->left << 4 | (uint64_t)digit;
 		return CHUNK_SIZE;
 	}
@@ -91,6 +92,7 @@ static int chunk_size(struct body *b, char c)
 		return CHUNK_BAD;
 	if (c == '\r')
 		return CHUNK_SIZE_LF;
+	b->odd = true;
 	if (c == ';')
 		return CHUNK_EXTENSION;
 	return c == ' ' || c == '\t' ? CHUNK_BLANK : CHUNK_BAD;
@@ -182,6 +184,7 @@ static int chunk_byte(struct body *b, char c)
 		return c == '\r' ? CHUNK_DATA_LF : CHUNK_BAD;
 	case CHUNK_DATA_LF:
 		b->line = 0;
+		b->odd = false;
 		return c == '\n' ? CHUNK_SIZE : CHUNK_BAD;
 	case CHUNK_TRAILER:
 	case CHUNK_TRAILER_LF:
@@ -200,25 +203,42 @@ static enum body_event body_data(struct body *b, size_t len, size_t *ret_used)
 	return used > 0 ? BODY_DATA : BODY_MORE;
 }
 
+/* Framing from here on, up to payload or a state behind `last`.  Returns how much it was. */
+static size_t chunk_framing(struct body *b, const char *bytes, size_t len, int last)
+{
+	bool begins = (b->state == CHUNK_SIZE || b->state == CHUNK_DATA_CR) && b->line == 0;
+	size_t used = 0;
+
+	while (used < len && b->state <= last && b->state != CHUNK_DATA)
+		b->state = chunk_byte(b, bytes[used++]);
+	b->plain = begins && !b->odd && (b->state == CHUNK_DATA || body_is_between_chunks(b));
+	return used;
+}
+
 static enum body_event body_next_chunked(
     struct body *b, const char *bytes, size_t len, size_t *ret_used)
 {
-	enum body_event event = BODY_MORE;
+	enum body_event event;
 
+	if (b->known > 0 && len > 0) {
+		*ret_used = b->known < len ? b->known : len;
+		b->known -= *ret_used;
+		b->plain = true;
+		return BODY_FRAMING;
+	}
 	if (b->state == CHUNK_DATA) {
 		event = body_data(b, len, ret_used);
 		if (b->left == 0)
 			b->state = CHUNK_DATA_CR;
 		return event;
 	}
-	while (*ret_used < len && b->state < CHUNK_END && b->state != CHUNK_DATA) {
-		b->state = chunk_byte(b, bytes[(*ret_used)++]);
-		event = BODY_FRAMING;
-	}
+	*ret_used = chunk_framing(b, bytes, len, CHUNK_TRAILER_LF);
 	if (b->state == CHUNK_BAD)
 		return BODY_BAD;
 	b->ended = b->state == CHUNK_END;
-	return b->ended ? BODY_END : event;
+	if (b->ended)
+		return BODY_END;
+	return *ret_used > 0 ? BODY_FRAMING : BODY_MORE;
 }
 
 enum body_event body_next(struct body *b, const char *bytes, size_t len, size_t *ret_used)
@@ -250,17 +270,43 @@ uint64_t body_run(const struct body *b)
 {
 	if (b->ended || (b->kind == BODY_CHUNKED && b->state != CHUNK_DATA))
 		return 0;
-	if (b->kind == BODY_CLOSE)
+	if (b->kind == BODY_CLOSE || b->left > UINT64_MAX - b->known)
 		return UINT64_MAX;
-	return b->kind == BODY_NONE ? 0 : b->left;
+	return b->kind == BODY_NONE ? 0 : b->known + b->left;
 }
 
-void body_skip(struct body *b, uint64_t count)
+uint64_t body_skip(struct body *b, uint64_t count)
 {
+	uint64_t known = b->known < count ? b->known : count;
+
 	if (b->kind == BODY_CLOSE)
-		return;
-	assert(count < b->left);
-	b->left -= count;
+		return count;
+	assert(b->kind == BODY_CHUNKED ? count <= body_run(b) : count < b->left);
+	b->known -= known;
+	b->left -= count - known;
+	if (b->left == 0)
+		b->state = CHUNK_DATA_CR;
+	return count - known;
+}
+
+bool body_foresee(struct body *b, const char *bytes, size_t len)
+{
+	struct body ahead = *b;
+	size_t used;
+
+	if (b->kind != BODY_CHUNKED || b->state == CHUNK_DATA)
+		return false;
+	used = chunk_framing(&ahead, bytes, len, CHUNK_DATA_LF);
+	if (ahead.state != CHUNK_DATA || !ahead.plain)
+		return false;
+	*b = ahead;
+	b->known = used;
+	return true;
+}
+
+bool body_is_between_chunks(const struct body *b)
+{
+	return b->kind == BODY_CHUNKED && b->state == CHUNK_SIZE && b->line == 0;
 }
 
 bool body_close(struct body *b)

@@ -23,8 +23,11 @@ struct body {
 	enum body_kind kind;
 	int state;            /* private */
 	bool ended;           /* with the last byte of a length, before BODY_END says so */
+	bool odd;             /* private: the framing line is not as body_chunk_head writes it */
+	bool plain;           /* see BODY_FRAMING */
 	uint64_t left;        /* of the length, or of the chunk; trailers: what they may take */
 	size_t line;          /* bytes of the framing line so far */
+	size_t known;         /* bytes of framing in front of the chunk, seen by body_foresee */
 	struct text trailers; /* complete field lines with CRLF, checked; for the sender of a
 				 chunked message */
 };
@@ -33,12 +36,17 @@ struct body {
 #define BODY_TRAILERS_MAX 16384 /* of all trailers, those that are dropped included */
 
 enum body_event {
-	BODY_DATA,    /* the *ret_used first bytes are payload */
-	BODY_FRAMING, /* the *ret_used first bytes were framing; go on */
-	BODY_MORE,    /* nothing left to look at */
-	BODY_END,     /* the *ret_used first bytes belonged to the body's end; the next are another
-			 message's */
-	BODY_BAD      /* framing is broken, or no memory for trailers: refuse, never resume */
+	BODY_DATA, /* the *ret_used first bytes are payload */
+	/*
+	 * The *ret_used first bytes were framing; go on.  plain: they are all of the CRLF that
+	 * ends a chunk, of the head of the next one, or of both, without extension or leading
+	 * zeros: who sends chunks of the same size can pass them on as they are.
+	 */
+	BODY_FRAMING,
+	BODY_MORE, /* nothing left to look at */
+	BODY_END,  /* the *ret_used first bytes belonged to the body's end; the next are another
+		      message's */
+	BODY_BAD   /* framing is broken, or no memory for trailers: refuse, never resume */
 };
 
 /*
@@ -56,11 +64,21 @@ void body_done(struct body *b); /* frees the trailers */
 enum body_event body_next(struct body *b, const char *bytes, size_t len, size_t *ret_used);
 
 /*
- * How many bytes from here on are payload for certain: they need not be looked at.
- * UINT64_MAX until the close.  body_skip tells that so many were passed on unseen.
+ * How many bytes from here on need not be looked at: payload, with known framing in front.
+ * UINT64_MAX until the close.  body_skip tells that so many were passed on unseen, and returns
+ * how many of them were payload.
  */
 uint64_t body_run(const struct body *b);
-void body_skip(struct body *b, uint64_t count);
+uint64_t body_skip(struct body *b, uint64_t count);
+
+/*
+ * Between two chunks: whether the next bytes, which are only looked at, begin with all of a plain
+ * framing and a chunk follows.  That framing is known then, and counts to body_run.
+ */
+bool body_foresee(struct body *b, const char *bytes, size_t len);
+
+/* Whether the last chunk is whole, its CRLF too, and nothing has come behind it. */
+bool body_is_between_chunks(const struct body *b);
 
 /* The connection closed: whether the body ended with it properly. */
 bool body_close(struct body *b);

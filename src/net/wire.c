@@ -132,6 +132,18 @@ ssize_t wire_read_bytes(struct wire *w, char *into, size_t size)
 	return wire_read_end(w, n < 0 ? errno : 0);
 }
 
+size_t wire_peek(struct wire *w, char *into, size_t size)
+{
+	ssize_t n;
+
+	if (w->read_error)
+		return 0;
+	do
+		n = recv(w->fd, into, size, MSG_PEEK);
+	while (n < 0 && errno == EINTR);
+	return n > 0 ? (size_t)n : 0;
+}
+
 bool wire_is_ready(const struct wire *w)
 {
 	return w->read_event.ev_evcallback.evcb_flags & EVLIST_ACTIVE;
@@ -435,24 +447,21 @@ size_t wire_splice(struct wire *w, struct wire *from, struct pipe_pool *pipes, s
 {
 	ssize_t n;
 
-	if (w->broken || !w->base || wire_pending(w) > 0 || from->read_error ||
-	    pipe_lease(pipes, &w->pipe) != 0)
+	if (w->broken || !w->base || wire_unsent(w) > 0 || from->read_error)
+		return 0;
+	if (!wire_is_piped(w) && pipe_lease(pipes, &w->pipe) != 0)
 		return 0;
 	w->pipes = pipes;
-	if (max > w->pipe.capacity)
-		max = w->pipe.capacity;
 	n = splice(from->fd, NULL, w->pipe.write_fd, NULL, max, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-	from->bulk = n >= SMALL_READ;
-	if (n <= 0) {
-		/* Told once, like all resets: without this wire_read would find a clean end. */
-		if (n < 0 && errno != EAGAIN && errno != EINTR && errno != EINVAL &&
-		    errno != ENOSYS)
-			from->read_error = errno;
+	if (n > 0)
+		w->pipe.held += (size_t)n;
+	from->bulk = w->pipe.held >= SMALL_READ;
+	/* Told once, like all resets: without this wire_read would find a clean end. */
+	if (n < 0 && errno != EAGAIN && errno != EINTR && errno != EINVAL && errno != ENOSYS)
+		from->read_error = errno;
+	if (!wire_is_piped(w))
 		pipe_give(pipes, &w->pipe);
-		return 0;
-	}
-	w->pipe.held = (size_t)n;
-	return (size_t)n;
+	return n > 0 ? (size_t)n : 0;
 }
 
 /* ---- life ---------------------------------------------------------------------------------- */

@@ -86,6 +86,9 @@ MUST_USE ssize_t wire_read(struct wire *w, struct evbuffer *into, size_t max);
 /* Likewise into memory, with one system call: for what is mostly small and taken apart at once. */
 MUST_USE ssize_t wire_read_bytes(struct wire *w, char *into, size_t size);
 
+/* Look at what is next to be read, which stays.  Returns the count, 0 when there is nothing. */
+size_t wire_peek(struct wire *w, char *into, size_t size);
+
 /* Whether the loop has seen something to read and is about to tell on this very turn. */
 bool wire_is_ready(const struct wire *w);
 
@@ -107,9 +110,10 @@ void wire_flush(struct wire *w);
 
 /*
  * Move up to max bytes from the socket of `from` to the queue of w, inside the kernel.  Only while
- * nothing is pending on w; what is queued before the next flush goes out in front of them, and
- * nothing may be queued behind them until they are gone (wire_is_piped).  Returns the
- * count, or 0 when it did not work, whyever: wire_read has the last word then.
+ * nothing else is pending on w than what went the same way; what is queued before the next flush
+ * goes out in front of them, and nothing may be queued behind them until they are gone
+ * (wire_is_piped).  Returns the count, or 0 when it did not work, whyever, or there is no more
+ * room: wire_read has the last word then, if nothing was moved.
  */
 MUST_USE size_t wire_splice(struct wire *w, struct wire *from, struct pipe_pool *pipes, size_t max);
 bool wire_is_piped(const struct wire *w);

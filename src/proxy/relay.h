@@ -1,9 +1,11 @@
 /*
  * relay -- moves one message body at the pace of the slower side.
  *
- * One direction of an exchange: takes what has arrived, lets body find where it ends,
- * frames the payload anew and queues it on the sink's wire.  Holds no bytes itself.  Long runs of
- * payload are spliced past all that.
+ * One direction of an exchange: takes what has arrived, lets body find where it ends, and
+ * queues it on the sink's wire.  Chunks stay what they are: their framing is passed on where it
+ * is plain, and written anew where it is not.  A body without an end of its own is put into
+ * chunks, one that may not be chunked is taken out of them.  Holds no bytes itself.  Long runs
+ * are spliced past all that.
  */
 #ifndef PROXY_RELAY_H
 #define PROXY_RELAY_H
@@ -25,7 +27,8 @@ struct relay {
 	struct wire *sink;  /* borrowed */
 	size_t high;        /* the source is to stop while the sink holds this much */
 	uint64_t bytes;     /* payload so far */
-	bool owes_crlf;     /* behind a chunk that was spliced */
+	bool open;          /* the last chunk that was sent has not got its CRLF */
+	bool large;         /* and is one that may be spliced */
 };
 
 enum relay_state { RELAY_MORE, RELAY_ENDED, RELAY_BAD, RELAY_NO_MEMORY };
@@ -37,15 +40,15 @@ enum relay_state { RELAY_MORE, RELAY_ENDED, RELAY_BAD, RELAY_NO_MEMORY };
 MUST_USE enum relay_state relay_push(struct relay *r, struct evbuffer *from);
 
 /*
- * When much payload is to come and nothing is pending: move some from the socket to the sink's
+ * When much is to come in one run and nothing is pending: move some from the socket to the sink's
  * queue inside the kernel.  1 when it did, 0 when it was not to be (then read, and push), -1
  * when out of memory.
  */
 MUST_USE int relay_splice(struct relay *r, struct wire *from, struct pipe_pool *pipes);
 
 /*
- * Send what is queued.  A spliced chunk that is gone is closed too: nobody waits for the next one
- * to come.
+ * Send what is queued.  A spliced chunk of our own that is gone is closed too: nobody waits for
+ * the next one to come.
  */
 void relay_flush(struct relay *r);
 
