@@ -8,7 +8,7 @@ ROOMS := base/attr base/slice base/recycle base/text base/log base/map base/metr
 	http/reply http/target http/byte http/field http/scan http/head http/body http/headers http/home \
 	policy/acl \
 	proxy/syntax proxy/notation proxy/snapshot proxy/key proxy/load proxy/config proxy/accesslog proxy/intake proxy/door proxy/pool proxy/origin proxy/upstream proxy/relay proxy/forward proxy/junction proxy/exchange \
-	proxy/worker main
+	proxy/places proxy/worker proxy/daemon main
 
 # ---- what has to be there, as Debian packages -------------------------------------------------
 

@@ -1,7 +1,7 @@
 /*
  * worker -- one thread: event loop, evhttp on each listener, resolver, pool.
  *
- * Made and freed by main; between worker_start and worker_join everything in it belongs to its
+ * Made and freed by daemon; between worker_start and worker_free everything in it belongs to its
  * thread, but for its metrics and worker_tell.
  */
 #ifndef PROXY_WORKER_H
