@@ -54,13 +54,42 @@ int addr_parse_loose(struct slice text, struct addr *ret_addr)
 	return 0;
 }
 
+/* Every line of the access log has two addresses: inet_ntop's printf would be most of its cost. */
+static char *addr_put_number(char *at, unsigned number)
+{
+	char digits[10];
+	size_t count = 0;
+
+	do
+		digits[count++] = (char)('0' + number % 10);
+	while ((number /= 10) != 0);
+	while (count > 0)
+		*at++ = digits[--count];
+	return at;
+}
+
+static void addr_format_v4(const struct addr *a, char out[ADDR_TEXT_MAX])
+{
+	uint32_t ip = ntohl(a->ip.v4.s_addr);
+
+	for (int shift = 24; shift >= 0; shift -= 8) {
+		out = addr_put_number(out, ip >> shift & 255);
+		*out++ = '.';
+	}
+	out[-1] = '\0';
+}
+
 void addr_format_ip(const struct addr *a, char out[ADDR_TEXT_MAX])
 {
 	size_t len;
 
 	assert(a->family == AF_INET || a->family == AF_INET6);
-	inet_ntop(a->family, &a->ip, out, ADDR_TEXT_MAX);
-	if (a->family == AF_INET6 && a->scope != 0) {
+	if (a->family == AF_INET) {
+		addr_format_v4(a, out);
+		return;
+	}
+	inet_ntop(AF_INET6, &a->ip, out, ADDR_TEXT_MAX);
+	if (a->scope != 0) {
 		len = strlen(out);
 		snprintf(out + len, ADDR_TEXT_MAX - len, "%%%u", (unsigned)a->scope);
 	}
@@ -70,11 +99,20 @@ void addr_format(const struct addr *a, char out[ADDR_TEXT_MAX])
 {
 	bool brackets = a->family == AF_INET6;
 	char ip[ADDR_TEXT_MAX];
+	size_t len;
 
+	/* The longest, with scope, has 56 characters, port and brackets 8. */
 	addr_format_ip(a, ip);
-	/* The longest, with scope, has 56 characters: nothing is cut. */
-	snprintf(out, ADDR_TEXT_MAX, "%s%.60s%s:%u", brackets ? "[" : "", ip, brackets ? "]" : "",
-	    (unsigned)a->port);
+	len = strlen(ip);
+	if (brackets)
+		*out++ = '[';
+	memcpy(out, ip, len);
+	out += len;
+	if (brackets)
+		*out++ = ']';
+	*out++ = ':';
+	out = addr_put_number(out, a->port);
+	*out = '\0';
 }
 
 int addr_from_sockaddr(const struct sockaddr *sa, struct addr *ret_addr)

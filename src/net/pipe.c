@@ -10,7 +10,7 @@
  * (fs.pipe-user-pages-soft); above it new ones come with two pages.  So only the first few,
  * which are those the pool hands out again and again, are made large.
  */
-enum { PIPE_DEFAULT = 64 * 1024, PIPE_LARGE = 256 * 1024, PIPE_LARGE_MOST = 32 };
+enum { PIPE_LARGE = 256 * 1024, PIPE_LARGE_MOST = 32 };
 
 struct pipe_pool {
 	size_t open; /* unused and leased */
@@ -38,7 +38,7 @@ void pipe_pool_free(struct pipe_pool *pool)
 
 int pipe_lease(struct pipe_pool *pool, struct pipe *ret_pipe)
 {
-	int fds[2], size = -1;
+	int fds[2];
 
 	if (pool->unused > 0) {
 		*ret_pipe = pool->pipes[--pool->unused];
@@ -47,12 +47,8 @@ int pipe_lease(struct pipe_pool *pool, struct pipe *ret_pipe)
 	if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) != 0)
 		return -1;
 	if (pool->open++ < PIPE_LARGE_MOST)
-		size = fcntl(fds[1], F_SETPIPE_SZ, PIPE_LARGE);
-	*ret_pipe = (struct pipe){
-	    .read_fd = fds[0],
-	    .write_fd = fds[1],
-	    .capacity = size > 0 ? (size_t)size : PIPE_DEFAULT,
-	};
+		(void)fcntl(fds[1], F_SETPIPE_SZ, PIPE_LARGE);
+	*ret_pipe = (struct pipe){.read_fd = fds[0], .write_fd = fds[1]};
 	return 0;
 }
 

@@ -16,8 +16,13 @@ struct pipe_pool;
 struct pipe {
 	int read_fd, write_fd; /* -1: none; non-blocking */
 	size_t held;           /* bytes in it, kept up by its user */
-	size_t capacity;       /* at most; small pieces fill a pipe sooner */
 };
+
+/*
+ * What is spliced into one at most.  The kernel counts a pipe's pieces, up to 64, not its bytes: a
+ * piece can be a page, or 32 KiB and more of a socket.
+ */
+#define PIPE_HOLDS_MOST (512 * 1024)
 
 /* At most `keep` unused pipes stay open.  NULL when out of memory. */
 struct pipe_pool *pipe_pool_new(size_t keep);

@@ -231,7 +231,7 @@ static ssize_t flow_read(struct flow *f)
 		return flow_pass(f);
 	if (t->copy || (f->pipe.read_fd < 0 && pipe_lease(t->pipes, &f->pipe) != 0))
 		return flow_read_copying(f);
-	n = splice(f->from->fd, NULL, f->pipe.write_fd, NULL, f->pipe.capacity,
+	n = splice(f->from->fd, NULL, f->pipe.write_fd, NULL, PIPE_HOLDS_MOST,
 	    SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 	if (n > 0) {
 		f->pipe.held = (size_t)n;
@@ -391,7 +391,8 @@ static void tunnel_on_event(evutil_socket_t fd, short what, void *arg)
 	side->readable |= (what & (EV_READ | EV_CLOSED)) != 0;
 	side->writable |= (what & EV_WRITE) != 0;
 	t->up.fresh = t->down.fresh = true;
-	tunnel_run(t, side, (what & EV_READ) && (what & EV_WRITE));
+	/* With an error libevent 2.1.12 tells of reading and writing, and of nothing else. */
+	tunnel_run(t, side, what == (EV_READ | EV_WRITE | EV_ET) || what == (EV_READ | EV_WRITE));
 }
 
 static void tunnel_on_again(evutil_socket_t fd, short what, void *arg)
@@ -453,8 +454,8 @@ struct tunnel *tunnel_start(struct event_base *base, struct pipe_pool *pipes,
 	t->end = TUNNEL_FINISHED;
 	t->done = done;
 	t->arg = arg;
-	t->up = (struct flow){.from = &t->client, .to = &t->server, .pipe = {-1, -1, 0, 0}};
-	t->down = (struct flow){.from = &t->server, .to = &t->client, .pipe = {-1, -1, 0, 0}};
+	t->up = (struct flow){.from = &t->client, .to = &t->server, .pipe = {-1, -1, 0}};
+	t->down = (struct flow){.from = &t->server, .to = &t->client, .pipe = {-1, -1, 0}};
 	evtimer_assign(&t->again, base, tunnel_on_again, t);
 	deadline_init(&t->idle, base, tunnel_on_idle, t);
 	side_init(&t->client, t, base, sides->client_fd);

@@ -452,6 +452,8 @@ size_t wire_splice(struct wire *w, struct wire *from, struct pipe_pool *pipes, s
 	if (!wire_is_piped(w) && pipe_lease(pipes, &w->pipe) != 0)
 		return 0;
 	w->pipes = pipes;
+	if (max > PIPE_HOLDS_MOST - w->pipe.held)
+		max = PIPE_HOLDS_MOST - w->pipe.held;
 	n = splice(from->fd, NULL, w->pipe.write_fd, NULL, max, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 	if (n > 0)
 		w->pipe.held += (size_t)n;

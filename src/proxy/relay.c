@@ -2,6 +2,7 @@
 
 #include <event2/buffer.h>
 
+#include "net/pipe.h"
 #include "net/wire.h"
 
 /*
@@ -9,7 +10,6 @@
  * way, so that the end of a body is always seen there.
  */
 #define RELAY_SPLICE_LEAST (64 * 1024)
-#define RELAY_SPLICE_MOST (1024 * 1024)
 #define RELAY_TAIL 4096
 
 /* Chunks of at least so much; and the framing between two of them, which is looked at first. */
@@ -80,7 +80,7 @@ int relay_splice(struct relay *r, struct wire *from, struct pipe_pool *pipes)
 	do {
 		uint64_t run = relay_run(r, from);
 
-		moved = run > RELAY_SPLICE_MOST ? RELAY_SPLICE_MOST : (size_t)run;
+		moved = run > PIPE_HOLDS_MOST ? PIPE_HOLDS_MOST : (size_t)run;
 		if (moved > 0)
 			moved = wire_splice(r->sink, from, pipes, moved);
 		if (moved > 0)

@@ -300,7 +300,7 @@ static void large_chunks_are_spliced_whole(void **state)
 	for (int i = 0; i < 20; i++)
 		spliced += take_chunks(60, 60000, 400000);
 	print_message("  %zu bytes spliced\n", spliced);
-	/* Of about 36 MB; what is near odd framing is copied, and so is what comes in small pieces. */
+	/* Of about 36 MB: what is near odd framing is copied, and what comes in small pieces. */
 	assert_true(spliced > 5 * 1000 * 1000);
 }
 
