@@ -22,10 +22,15 @@ def raise_open_files():
 
 
 def cpus():
-    """Which CPU each part gets: the proxy one of its own, as far as there are some."""
+    """Which CPUs each part gets: the proxy one of its own, as far as there are some."""
     free = sorted(os.sched_getaffinity(0))
     last = len(free) - 1
-    return {"proxy": free[0], "load": free[min(1, last)], "origin": free[min(2, last)]}
+    return {
+        "proxy": {free[0]},
+        "load": {free[min(1, last)]},
+        "origin": {free[min(2, last)]},
+        "all": set(free),
+    }
 
 
 def free_ports(count):

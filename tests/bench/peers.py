@@ -24,6 +24,7 @@ class Peer:
     tunnels: bool = True
     keeps_clients: bool = True
     relays: bool = False  # knows nothing of HTTP
+    spread: bool = False  # over all CPUs
 
 
 HAPROXY = ("haproxy", "-db", "-f", "@CONFIG@")
@@ -31,10 +32,14 @@ HAPROXY = ("haproxy", "-db", "-f", "@CONFIG@")
 PEERS = {
     peer.name: peer
     for peer in (
-        Peer("penstock", ("@PENSTOCK@", "-c", "@CONFIG@"), "penstock.conf", (("LOG", ""),),
-             ("@PENSTOCK@", "-V")),
+        Peer("penstock", ("@PENSTOCK@", "-c", "@CONFIG@"), "penstock.conf",
+             (("LOG", ""), ("WORKERS", 1)), ("@PENSTOCK@", "-V")),
         Peer("penstock-log", ("@PENSTOCK@", "-c", "@CONFIG@"), "penstock.conf",
-             (("LOG", "@FOLDER@/access.log"),)),
+             (("LOG", "@FOLDER@/access.log"), ("WORKERS", 1))),
+        Peer("penstock-spread", ("@PENSTOCK@", "-c", "@CONFIG@"), "penstock.conf",
+             (("LOG", ""), ("WORKERS", 1)), spread=True),
+        Peer("penstock-spread-2", ("@PENSTOCK@", "-c", "@CONFIG@"), "penstock.conf",
+             (("LOG", ""), ("WORKERS", 2)), spread=True),
         Peer("limit", ("@LIMIT@", "@PORT@", "@ORIGIN@"), relays=True),
         # Chooses by itself whether to splice, and copies most of what it gets here.
         Peer("haproxy", HAPROXY, "haproxy.cfg",
@@ -111,7 +116,8 @@ class Running:
             words["CONFIG"] = write_config(peer, folder, words)
         argv = [fill(word, words) for word in peer.argv]
         argv[0] = find(argv[0])
-        self.program = Program(argv, bench.cpus["proxy"], f"{folder}/stderr")
+        cpus = bench.cpus["all" if peer.spread else "proxy"]
+        self.program = Program(argv, cpus, f"{folder}/stderr")
         try:
             if peer.relays:
                 self.program.await_ready()

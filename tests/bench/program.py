@@ -1,4 +1,4 @@
-"""program -- something the bench has started: pinned to a CPU, awaited, and ended by its pid."""
+"""program -- something the bench has started: pinned to CPUs, awaited, and ended by its pid."""
 
 import ctypes
 import os
@@ -22,10 +22,10 @@ class Failure(Exception):
 class Program:
     """A running program.  Ended at the end of `with`; also when the bench itself is killed."""
 
-    def __init__(self, argv, cpu, log):
+    def __init__(self, argv, cpus, log):
         def prepare():
             LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-            os.sched_setaffinity(0, {cpu})
+            os.sched_setaffinity(0, cpus)
 
         self.name = os.path.basename(argv[0])
         self.log = log

@@ -33,6 +33,8 @@ TARGETS = [
     ("slow-readers", None, 64),
     ("crowd", None, 1.2),
     ("log", None, 1.05),
+    ("workers", None, 1.1),
+    ("workers-tunnels", None, 1.1),
 ]
 
 

@@ -211,6 +211,20 @@ class Log(Comparison):
         return self.requests.measure(bench, running, self.count)[0]
 
 
+class Workers(Comparison):
+    """CPU time of a request with two workers, against one: what doubling the CPUs costs."""
+
+    def __init__(self, name, what, **options):
+        super().__init__(name, f"{what}, 2 workers: CPU, against 1", ("penstock-spread-2", "penstock-spread"))
+        self.tunnel = options.get("tunnel", False)
+        self.requests = Requests(name, "", 64, **options)
+        self.count = None
+
+    def one(self, bench, running):
+        self.count = self.count or self.requests.prepare(bench, running)
+        return self.requests.measure(bench, running, self.count)[0]
+
+
 class Crowd(Comparison):
     """Latency of a request while many others are idle, against alone."""
 
@@ -272,6 +286,8 @@ WORKS = {
         Held("slow-readers", "memory of a slow reader of a large download", SLOW, GIB, slow=True),
         Crowd("crowd"),
         Log("log"),
+        Workers("workers", "get"),
+        Workers("workers-tunnels", "tunnels set up", options=["-f"], tunnel=True),
     )
 }
 
