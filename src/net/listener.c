@@ -1,11 +1,15 @@
 #include "net/listener.h"
 
 #include <errno.h>
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
+#include <stdint.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/attr.h"
 #include "net/addr.h"
 
 static int listener_set(int fd, int level, int option)
@@ -72,6 +76,36 @@ bool listener_is_free(const struct addr *at)
 		return false;
 	close(fd);
 	return true;
+}
+
+/*
+ * A socket filter on a listening socket sees each segment from the TCP header on; this one drops
+ * SYN without ACK.  Accepted sockets inherit it, and are never sent such a segment.
+ */
+void listener_hold(int fd, bool on)
+{
+	static struct sock_filter steps[] = {
+	    BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13), /* the flags */
+	    BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0x12),
+	    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x02, 0, 1),
+	    BPF_STMT(BPF_RET | BPF_K, 0),
+	    BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+	};
+	struct sock_fprog filter = {.len = ARRAY_LEN(steps), .filter = steps};
+	int nothing = 0;
+
+	/* Without a filter the queue is accepted all the same, only those who come last are not. */
+	if (on)
+		(void)setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter));
+	else
+		(void)setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &nothing, sizeof(nothing));
+}
+
+bool listener_has_waiting(int fd)
+{
+	struct pollfd ready = {.fd = fd, .events = POLLIN};
+
+	return poll(&ready, 1, 0) == 1;
 }
 
 int listener_address(int fd, struct addr *ret_addr)

@@ -22,6 +22,15 @@ MUST_USE int listener_open(const struct addr *at, int backlog);
  */
 bool listener_is_free(const struct addr *at);
 
+/*
+ * Let nobody new in: who asks for a connection gets no answer, and asks again in a second.  Those
+ * whose handshake is under way still come in, and can be accepted.  Off: as before.
+ */
+void listener_hold(int fd, bool on);
+
+/* Whether a connection waits to be accepted. */
+bool listener_has_waiting(int fd);
+
 /* The address a socket is bound to (the port that the kernel chose for 0). */
 MUST_USE int listener_address(int fd, struct addr *ret_addr);
 

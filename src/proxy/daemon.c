@@ -2,9 +2,11 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -25,7 +27,7 @@ struct daemon {
 	struct places places;
 	struct worker *workers[WORKERS_MAX];
 	size_t worker_count, ended;
-	int signal_fd, ended_fds[2];
+	int signal_fd, report_fds[2];
 	bool draining;
 };
 
@@ -77,13 +79,9 @@ static size_t wanted_workers(const struct config *config)
 
 static int add_worker(struct daemon *d)
 {
-	int fds[CONFIG_LISTEN_MAX];
 	const char *error;
-	struct worker *w;
+	struct worker *w = worker_new(d->config, d->report_fds[1], &error);
 
-	for (size_t i = 0; i < d->places.count; i++)
-		fds[i] = place_take(d->places.items[i], d->worker_count);
-	w = worker_new(d->config, fds, d->places.count, d->ended_fds[1], &error);
 	if (!w) {
 		log_error("cannot make a worker: %s", error);
 		return -1;
@@ -94,61 +92,149 @@ static int add_worker(struct daemon *d)
 
 static int start_workers(struct daemon *d)
 {
-	size_t count = wanted_workers(d->config);
-	char text[ADDR_TEXT_MAX];
 	int error;
 
-	if (places_open(&d->places, d->config->listen, d->config->listen_count, count) != 0)
-		return -1;
-	while (d->worker_count < count) {
+	while (d->worker_count < d->places.workers) {
 		if (add_worker(d) != 0)
 			return -1;
 	}
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < d->worker_count; i++) {
 		error = worker_start(d->workers[i]);
 		if (error != 0) {
 			log_error("cannot start a worker: %s", strerror(error));
 			return -1;
 		}
 	}
-	for (size_t i = 0; i < d->places.count; i++) {
-		addr_format(&d->places.items[i]->at, text);
-		log_info("listening on %s", text);
-	}
 	return 0;
+}
+
+/* ---- places ----------------------------------------------------------------------------- */
+
+/* Takes up the places of a list, or writes why it cannot to text. */
+static int match_places(struct daemon *d, const struct config *config, char *text, size_t size)
+{
+	const struct addr *failed;
+	char where[ADDR_TEXT_MAX];
+
+	if (places_match(&d->places, config->listen, config->listen_count, &failed) == 0)
+		return 0;
+	addr_format(failed, where);
+	snprintf(text, size, "cannot listen on %s: %s", where, strerror(errno));
+	return -1;
+}
+
+/* Give the place's sockets to the workers, or ask for them back. */
+static void tell_place(struct daemon *d, struct place *place, enum worker_command command)
+{
+	for (size_t i = 0; i < d->worker_count; i++) {
+		struct worker_order order = {.command = command, .fd = place_socket(place, i)};
+
+		if (order.fd < 0)
+			continue;
+		if (command == WORKER_LISTEN)
+			place->borrowers++;
+		/* Nobody may connect to where nobody accepts. */
+		if (worker_tell(d->workers[i], &order) != 0 && command == WORKER_LISTEN)
+			places_return(&d->places, order.fd);
+	}
+}
+
+/* Open what is listed and close what is not. */
+static void settle_places(struct daemon *d)
+{
+	char where[ADDR_TEXT_MAX];
+	struct place *place;
+
+	LIST_FOREACH(place, &d->places.all, all)
+	{
+		/* cppcheck-suppress uninitvar */
+		addr_format(&place->at, where);
+		if (place->state == PLACE_NEW)
+			tell_place(d, place, WORKER_LISTEN);
+		if (place->listed && place->state != PLACE_OPEN) {
+			place_open(place);
+			log_info("listening on %s", where);
+		} else if (!place->listed && place->state == PLACE_OPEN) {
+			place_close(place);
+			log_info("no longer listening on %s", where);
+		}
+	}
+}
+
+static void leave_places(struct daemon *d)
+{
+	struct place *place;
+
+	while ((place = places_due(&d->places)) != NULL)
+		tell_place(d, place, place->inherited ? WORKER_ABANDON : WORKER_LEAVE);
 }
 
 /* ---- running ---------------------------------------------------------------------------- */
 
 static void tell_all(struct daemon *d, enum worker_command command, struct config *config)
 {
+	struct worker_order order = {.command = command, .config = config, .fd = -1};
+
 	for (size_t i = 0; i < d->worker_count; i++)
-		worker_tell(d->workers[i], command, config);
+		(void)worker_tell(d->workers[i], &order);
+}
+
+/* The new configuration, with all that it needs opened; or NULL, and nothing has changed. */
+static struct config *load_anew(struct daemon *d)
+{
+	struct config_error error;
+	struct config *config = config_load(d->path, &error);
+	char why[256];
+
+	if (!config) {
+		log_error("%s; nothing has changed", error.message);
+		return NULL;
+	}
+	if (match_places(d, config, why, sizeof(why)) != 0) {
+		log_error("%s: %s; nothing has changed", d->path, why);
+		config_unref(config);
+		return NULL;
+	}
+	return config;
 }
 
 static void reload(struct daemon *d)
 {
-	struct config_error error;
 	struct config *config;
 	const char *key;
 	size_t index = 0;
 
-	if (!d->path) {
-		log_info("there is no configuration file to read again");
+	if (!d->path || d->draining) {
+		log_info(d->draining ? "ending, the configuration is not read again"
+				     : "there is no configuration file to read again");
 		return;
 	}
-	config = config_load(d->path, &error);
-	if (!config) {
-		log_error("%s; nothing has changed", error.message);
+	config = load_anew(d);
+	if (!config)
 		return;
-	}
 	while ((key = config_fixed_change(d->config, config, &index)) != NULL)
 		log_warning("%s: %s has changed, which takes a restart", d->path, key);
 	log_open(config->log.target, config->log.level);
 	tell_all(d, WORKER_RELOAD, config);
+	settle_places(d);
 	config_unref(d->config);
 	d->config = config;
 	log_info("%s: read again", d->path);
+}
+
+static void drain(struct daemon *d)
+{
+	struct place *place;
+
+	log_info("finishing what is running");
+	d->draining = true;
+	tell_all(d, WORKER_DRAIN, NULL);
+	LIST_FOREACH(place, &d->places.all, all)
+	{
+		/* cppcheck-suppress uninitvar */
+		if (place->state == PLACE_OPEN)
+			place_close(place);
+	}
 }
 
 static void on_signal(struct daemon *d)
@@ -165,9 +251,28 @@ static void on_signal(struct daemon *d)
 		tell_all(d, WORKER_REOPEN, NULL);
 		break;
 	default:
-		log_info(d->draining ? "ending now" : "finishing what is running");
-		tell_all(d, d->draining ? WORKER_STOP : WORKER_DRAIN, NULL);
-		d->draining = true;
+		if (!d->draining) {
+			drain(d);
+			break;
+		}
+		log_info("ending now");
+		tell_all(d, WORKER_STOP, NULL);
+		break;
+	}
+}
+
+static void on_report(struct daemon *d)
+{
+	struct worker_report report;
+
+	if (read(d->report_fds[0], &report, sizeof(report)) != (ssize_t)sizeof(report))
+		return;
+	switch (report.what) {
+	case WORKER_HAS_LEFT:
+		places_return(&d->places, report.fd);
+		break;
+	case WORKER_HAS_ENDED:
+		d->ended++;
 		break;
 	}
 }
@@ -175,19 +280,19 @@ static void on_signal(struct daemon *d)
 static void run(struct daemon *d)
 {
 	struct pollfd fds[2] = {
-	    {.fd = d->signal_fd, .events = POLLIN}, {.fd = d->ended_fds[0], .events = POLLIN}};
-	char byte;
+	    {.fd = d->signal_fd, .events = POLLIN}, {.fd = d->report_fds[0], .events = POLLIN}};
 
 	while (d->ended < d->worker_count) {
-		if (poll(fds, 2, -1) < 0) {
+		if (poll(fds, 2, places_patience(&d->places)) < 0) {
 			if (errno != EINTR)
 				return;
 			continue;
 		}
 		if (fds[0].revents & POLLIN)
 			on_signal(d);
-		if ((fds[1].revents & POLLIN) && read(d->ended_fds[0], &byte, 1) == 1)
-			d->ended++;
+		if (fds[1].revents & POLLIN)
+			on_report(d);
+		leave_places(d);
 	}
 }
 
@@ -204,10 +309,17 @@ static void log_totals(const struct daemon *d)
 
 static int serve(struct daemon *d)
 {
+	char why[256];
+
+	if (match_places(d, d->config, why, sizeof(why)) != 0) {
+		log_error("%s", why);
+		return -1;
+	}
 	if (start_workers(d) != 0) {
 		tell_all(d, WORKER_STOP, NULL);
 		return -1;
 	}
+	settle_places(d);
 	run(d);
 	log_totals(d);
 	log_info("ended");
@@ -216,22 +328,23 @@ static int serve(struct daemon *d)
 
 int daemon_run(const char *path, struct config *config)
 {
-	struct daemon d = {.path = path, .config = config};
+	struct daemon d = {
+	    .path = path, .config = config, .places = {.workers = wanted_workers(config)}};
 	int result = -1;
 
 	log_open(config->log.target, config->log.level);
 	event_set_log_callback(on_libevent_log);
 	raise_descriptor_limit();
 	d.signal_fd = watch_signals();
-	if (d.signal_fd < 0 || pipe(d.ended_fds) != 0) {
+	if (d.signal_fd < 0 || pipe2(d.report_fds, O_CLOEXEC) != 0) {
 		log_error("cannot start: %s", strerror(errno));
 	} else {
 		result = serve(&d);
 		for (size_t i = 0; i < d.worker_count; i++)
 			worker_free(d.workers[i]);
 		places_done(&d.places);
-		close(d.ended_fds[0]);
-		close(d.ended_fds[1]);
+		close(d.report_fds[0]);
+		close(d.report_fds[1]);
 	}
 	if (d.signal_fd >= 0)
 		close(d.signal_fd);

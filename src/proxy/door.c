@@ -8,9 +8,11 @@
 #include <event2/listener.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 
 #include "base/log.h"
 #include "net/deadline.h"
+#include "net/listener.h"
 #include "proxy/config.h"
 
 /* How long accepting pauses when descriptors have run out. */
@@ -21,10 +23,33 @@
 #define DOOR_FALLBACK_MAX 16384
 #define DOOR_FALLBACK_S 10
 
+/* How often the queue of a socket that is to be left is looked at. */
+#define DOOR_LEAVING_MS 10
+
+enum door_step {
+	DOOR_ACCEPTING,
+	DOOR_EMPTYING, /* to be left when its queue is empty */
+	DOOR_LEAVING,
+	DOOR_LEFT /* libevent is told, the kernel not yet */
+};
+
+/* A socket that we accept on. */
+struct door_place {
+	LIST_ENTRY(door_place) all;
+	struct door *door;
+	int fd;
+	struct evhttp_bound_socket *bound;
+	enum door_step step;
+	struct event turn; /* for the steps */
+};
+
 struct door {
 	struct evhttp *http;
-	struct evhttp_bound_socket *bounds[CONFIG_LISTEN_MAX];
-	size_t bound_count;
+	LIST_HEAD(door_places, door_place) places;
+	door_left_fn *on_left;
+	void *on_left_arg;
+	void (*on_empty)(void *arg); /* while draining */
+	void *on_empty_arg;
 	struct event accept_again;
 	struct bufferevent *spare; /* there always is one while we accept */
 	uint64_t warned_ms;
@@ -44,10 +69,14 @@ static void door_on_request(struct evhttp_request *req, void *arg)
 
 static void door_accept(struct door *door, bool on)
 {
-	for (size_t i = 0; i < door->bound_count; i++) {
-		struct evconnlistener *listener = evhttp_bound_socket_get_listener(door->bounds[i]);
+	struct door_place *place;
 
-		if (on)
+	LIST_FOREACH(place, &door->places, all)
+	{
+		/* cppcheck-suppress uninitvar */
+		struct evconnlistener *listener = evhttp_bound_socket_get_listener(place->bound);
+
+		if (on && place->step != DOOR_LEFT)
 			evconnlistener_enable(listener);
 		else
 			evconnlistener_disable(listener);
@@ -162,6 +191,7 @@ struct door *door_new(struct event_base *base, const struct config *config, stru
 	door->shared.on_request = on_request;
 	door->shared.on_request_arg = arg;
 	LIST_INIT(&door->shared.intakes);
+	LIST_INIT(&door->places);
 	evtimer_assign(&door->accept_again, base, door_on_accept_again, door);
 	event_add(&door->accept_again, &never);
 	evhttp_set_bevcb(door->http, door_on_accept, door);
@@ -172,18 +202,96 @@ struct door *door_new(struct event_base *base, const struct config *config, stru
 	return door;
 }
 
+/* ---- sockets ---------------------------------------------------------------------------- */
+
+static void door_look_empty(void *arg)
+{
+	struct door *door = arg;
+
+	if (door->on_empty && door->shared.count == 0 && LIST_EMPTY(&door->places))
+		door->on_empty(door->on_empty_arg);
+}
+
+static void door_forget(struct door_place *place)
+{
+	event_del(&place->turn);
+	LIST_REMOVE(place, all);
+	evhttp_del_accept_socket(place->door->http, place->bound);
+	free(place);
+}
+
+/*
+ * libevent tells the kernel at the beginning of a turn what it is not to poll any more, and only
+ * then may the descriptor be closed: so the last step has a turn of its own.
+ */
+static void door_on_turn(evutil_socket_t none, short what, void *arg)
+{
+	struct timeval soon = {0, DOOR_LEAVING_MS * 1000};
+	struct door_place *place = arg;
+	struct door *door = place->door;
+	int fd = place->fd;
+
+	(void)none;
+	(void)what;
+	if (place->step == DOOR_EMPTYING && listener_has_waiting(fd) &&
+	    event_add(&place->turn, &soon) == 0)
+		return;
+	if (place->step != DOOR_LEFT) {
+		place->step = DOOR_LEFT;
+		evconnlistener_disable(evhttp_bound_socket_get_listener(place->bound));
+		event_active(&place->turn, 0, 0);
+		return;
+	}
+	door_forget(place);
+	if (door->on_left)
+		door->on_left(fd, door->on_left_arg);
+	door_look_empty(door);
+}
+
 int door_listen(struct door *door, int fd)
 {
-	struct evhttp_bound_socket *bound;
+	struct door_place *place = calloc(1, sizeof(*place));
+	struct evconnlistener *listener = NULL;
 
-	if (door->bound_count == CONFIG_LISTEN_MAX)
+	if (place)
+		listener =
+		    evconnlistener_new(door->shared.base, NULL, NULL, LEV_OPT_CLOSE_ON_EXEC, 0, fd);
+	if (listener)
+		place->bound = evhttp_bind_listener(door->http, listener);
+	if (!place || !place->bound) {
+		if (listener)
+			evconnlistener_free(listener);
+		free(place);
 		return -1;
-	bound = evhttp_accept_socket_with_handle(door->http, fd);
-	if (!bound)
-		return -1;
-	door->bounds[door->bound_count++] = bound;
-	evconnlistener_set_error_cb(evhttp_bound_socket_get_listener(bound), door_on_accept_error);
+	}
+	evconnlistener_set_error_cb(listener, door_on_accept_error);
+	place->door = door;
+	place->fd = fd;
+	evtimer_assign(&place->turn, door->shared.base, door_on_turn, place);
+	LIST_INSERT_HEAD(&door->places, place, all);
 	return 0;
+}
+
+void door_leave(struct door *door, int fd, bool empty_first)
+{
+	struct door_place *place;
+
+	LIST_FOREACH(place, &door->places, all)
+	{
+		/* cppcheck-suppress uninitvar */
+		if (place->fd == fd)
+			break;
+	}
+	if (!place || place->step != DOOR_ACCEPTING)
+		return;
+	place->step = empty_first ? DOOR_EMPTYING : DOOR_LEAVING;
+	event_active(&place->turn, 0, 0);
+}
+
+void door_set_on_left(struct door *door, door_left_fn *on_left, void *arg)
+{
+	door->on_left = on_left;
+	door->on_left_arg = arg;
 }
 
 void door_configure(struct door *door, const struct config *config)
@@ -191,28 +299,28 @@ void door_configure(struct door *door, const struct config *config)
 	door->shared.config = config;
 }
 
-static void door_shut(struct door *door)
-{
-	door->shared.draining = true;
-	event_del(&door->accept_again);
-	while (door->bound_count > 0)
-		evhttp_del_accept_socket(door->http, door->bounds[--door->bound_count]);
-}
+/* ---- ending ----------------------------------------------------------------------------- */
 
 void door_drain(struct door *door, void (*on_empty)(void *arg), void *arg)
 {
-	door_shut(door);
-	door->shared.on_empty = on_empty;
-	door->shared.on_empty_arg = arg;
+	door->shared.draining = true;
+	door->shared.on_empty = door_look_empty;
+	door->shared.on_empty_arg = door;
+	door->on_empty = on_empty;
+	door->on_empty_arg = arg;
 	intake_close_idle(&door->shared);
-	if (door->shared.count == 0)
-		on_empty(arg);
+	door_look_empty(door);
 }
 
 void door_stop(struct door *door)
 {
-	door_shut(door);
+	struct door_place *place;
+
+	door->shared.draining = true;
 	door->shared.on_empty = NULL;
+	event_del(&door->accept_again);
+	while ((place = LIST_FIRST(&door->places)) != NULL)
+		door_forget(place);
 	intake_close_all(&door->shared);
 }
 
@@ -223,10 +331,14 @@ size_t door_count(const struct door *door)
 
 void door_free(struct door *door)
 {
+	struct door_place *place;
+
 	if (!door)
 		return;
 	event_del(&door->accept_again);
 	door->shared.on_empty = NULL;
+	while ((place = LIST_FIRST(&door->places)) != NULL)
+		door_forget(place);
 	intake_free_all(&door->shared);
 	evhttp_free(door->http);
 	if (door->spare)

@@ -4,6 +4,7 @@
 #ifndef PROXY_DOOR_H
 #define PROXY_DOOR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/attr.h"
@@ -15,15 +16,24 @@ struct door;
 struct door *door_new(struct event_base *base, const struct config *config, struct metrics *metrics,
     intake_request_fn *on_request, void *arg);
 
-/* Accept on a listening socket; takes it.  -1 when out of memory, then it is not taken. */
+/* Accept on a listening socket, which is borrowed until on_left.  -1 when out of memory. */
 MUST_USE int door_listen(struct door *door, int fd);
+
+/*
+ * Accept on it no more, once its queue is empty (empty_first) or at once.  Then, on a later turn
+ * of the loop, when the kernel polls it for us no more, on_left is called.
+ */
+void door_leave(struct door *door, int fd, bool empty_first);
+
+typedef void door_left_fn(int fd, void *arg);
+void door_set_on_left(struct door *door, door_left_fn *on_left, void *arg);
 
 /* From the next head on, these limits and timers. */
 void door_configure(struct door *door, const struct config *config);
 
 /*
- * Stop accepting, close idle clients; the others close after their request.  When all are
- * gone, which may be at once, on_empty is called.
+ * Close idle clients; the others, and those who still come in, close after their request.  When
+ * all are gone and all sockets left, which may be at once, on_empty is called.
  */
 void door_drain(struct door *door, void (*on_empty)(void *arg), void *arg);
 

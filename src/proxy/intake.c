@@ -27,6 +27,9 @@
 #define INTAKE_READ_MAX (64 * 1024)
 #define INTAKE_AHEAD_MAX (64 * 1024)
 
+/* When the end has come: how long we wait for the request of who has just come in. */
+#define INTAKE_LATE_S 1
+
 /* What is read of a request that has been answered already. */
 #define INTAKE_DISCARD_MAX (1024 * 1024)
 
@@ -56,6 +59,7 @@ struct intake {
 	enum intake_end end; /* what comes behind FLUSH */
 	struct addr client;
 	size_t discarded; /* bytes, while lingering */
+	bool known;       /* has had a request */
 	struct head_scan scan;
 	char *head_text; /* of the request under way */
 	struct head head;
@@ -142,6 +146,7 @@ static void intake_raise(struct intake *in, enum fail fail, const char *why)
 		    strncmp(in->head_text + in->scan.skipped, method, sizeof(method) - 1) == 0;
 
 	in->state = INTAKE_BUSY;
+	in->known = true;
 	deadline_stop(&in->deadline);
 	in->shared->on_request(&request, in->shared->on_request_arg);
 }
@@ -401,9 +406,8 @@ static void intake_adopt(struct intake *in)
 	bufferevent_setfd(in->bev, -1);
 	wire_init(&in->wire, in->shared->base, fd, &intake_wire_handler, in);
 	in->state = INTAKE_IDLE;
-	/* Accepted just before the end, or from a client without an address. */
-	if (in->shared->draining ||
-	    addr_from_sockaddr(evhttp_connection_get_addr(in->evcon), &in->client) != 0) {
+	/* A client without an address is of no use. */
+	if (addr_from_sockaddr(evhttp_connection_get_addr(in->evcon), &in->client) != 0) {
 		intake_close(in);
 		return;
 	}
@@ -412,7 +416,8 @@ static void intake_adopt(struct intake *in)
 		intake_raise(in, FAIL_OVERLOAD, "The proxy has as many clients as it may have.");
 		return;
 	}
-	deadline_set(&in->deadline, in->shared->config->timeouts.idle);
+	deadline_set(&in->deadline,
+	    in->shared->draining ? INTAKE_LATE_S : in->shared->config->timeouts.idle);
 	/* The request has most often come by now: that saves a turn of the loop. */
 	intake_read_first(in);
 }
@@ -468,6 +473,23 @@ struct bufferevent *intake_new(struct intake_shared *shared)
 	return in->bev;
 }
 
+/*
+ * A request that has come is taken; who has never sent one may be about to, and who has had an
+ * answer may not be surprised by a close.
+ */
+static void intake_close_if_idle(struct intake *in)
+{
+	if (evbuffer_get_length(in->input) > 0)
+		return; /* its turn comes */
+	intake_read_first(in);
+	if (in->state != INTAKE_IDLE)
+		return;
+	if (in->known)
+		intake_close(in);
+	else
+		deadline_set(&in->deadline, INTAKE_LATE_S);
+}
+
 void intake_close_idle(struct intake_shared *shared)
 {
 	struct intake *in;
@@ -476,7 +498,7 @@ void intake_close_idle(struct intake_shared *shared)
 	{
 		/* cppcheck-suppress uninitvar */
 		if (in->state == INTAKE_IDLE)
-			intake_close(in);
+			intake_close_if_idle(in);
 	}
 }
 

@@ -24,7 +24,7 @@ _Static_assert(sizeof(enum log_level) == sizeof(int), "choices are stored as int
 #define NETWORKS "a list of networks and addresses like [ \"192.0.2.0/24\", \"2001:db8::1\" ]"
 
 static const struct key keys[] = {
-    {"listen", .type = KEY_LISTEN, .fixed = true, .min = 1, .max = CONFIG_LISTEN_MAX,
+    {"listen", .type = KEY_LISTEN, .min = 1, .max = CONFIG_LISTEN_MAX,
 	.fallback = "( { address = \"127.0.0.1\"; port = 3128; } )",
 	.expects = "a list of groups like ( { address = \"127.0.0.1\"; port = 3128; } )",
 	.about = "Where clients connect to; port 0 lets the system choose one."},

@@ -1,11 +1,13 @@
 #include "proxy/places.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/log.h"
+#include "net/deadline.h"
 #include "net/listener.h"
 
 #define PLACES_BACKLOG 4096
@@ -20,12 +22,39 @@ static void place_free(struct place *place)
 	free(place);
 }
 
-/* One more socket.  place->at gets the port that the kernel chose for 0. */
-static int place_open_socket(struct place *place)
+/* ---- opening ---------------------------------------------------------------------------- */
+
+static bool is_wildcard(const struct addr *a)
 {
-	bool first = place->fd_count == 0;
+	return a->family == AF_INET ? a->ip.v4.s_addr == INADDR_ANY
+				    : IN6_IS_ADDR_UNSPECIFIED(&a->ip.v6);
+}
+
+/*
+ * Whether a place of ours stands in the way: on its way out, or "0.0.0.0" and "192.0.2.1" at
+ * one port.  SO_REUSEPORT has no objection.
+ */
+static bool places_overlap(const struct places *places, const struct addr *at)
+{
+	const struct place *place;
+
+	LIST_FOREACH(place, &places->all, all)
+	{
+		/* cppcheck-suppress uninitvar */
+		if (addr_equal(&place->at, at) && place->state == PLACE_LEFT)
+			return true;
+		if (place->at.family == at->family && place->at.port == at->port &&
+		    is_wildcard(&place->at) != is_wildcard(at))
+			return true;
+	}
+	return false;
+}
+
+/* One more socket.  place->at gets the port that the kernel chose for 0. */
+static int place_add_socket(struct place *place, bool alone)
+{
 	int fd =
-	    first && !listener_is_free(&place->at) ? -1 : listener_open(&place->at, PLACES_BACKLOG);
+	    alone && !listener_is_free(&place->at) ? -1 : listener_open(&place->at, PLACES_BACKLOG);
 
 	if (fd < 0)
 		return -1;
@@ -33,19 +62,22 @@ static int place_open_socket(struct place *place)
 	return listener_address(fd, &place->at);
 }
 
-static struct place *place_new(const struct addr *wanted, size_t workers)
+static struct place *place_new(const struct places *places, const struct addr *wanted)
 {
 	struct place *place = calloc(1, sizeof(*place));
+	bool alone = !places_overlap(places, wanted);
 	int error;
 
 	if (!place)
 		return NULL;
 	place->wanted = *wanted;
 	place->at = *wanted;
-	place->fds = calloc(workers, sizeof(*place->fds));
-	while (place->fds && place->fd_count < workers && place_open_socket(place) == 0)
+	place->listed = true;
+	place->fds = calloc(places->workers, sizeof(*place->fds));
+	while (place->fds && place->fd_count < places->workers &&
+	       place_add_socket(place, alone && place->fd_count == 0) == 0)
 		;
-	if (place->fd_count == workers)
+	if (place->fds && place->fd_count == places->workers)
 		return place;
 	error = errno;
 	place_free(place);
@@ -53,39 +85,177 @@ static struct place *place_new(const struct addr *wanted, size_t workers)
 	return NULL;
 }
 
-int places_open(struct places *places, const struct addr *addresses, size_t count, size_t workers)
+/* ---- matching --------------------------------------------------------------------------- */
+
+static struct place *places_find(const struct places *places, const struct addr *wanted)
 {
-	char text[ADDR_TEXT_MAX];
+	struct place *place;
 
-	places->workers = workers;
-	places->items = calloc(count, sizeof(struct place *));
-	if (!places->items)
-		return -1;
-	while (places->count < count) {
-		struct place *place = place_new(&addresses[places->count], workers);
+	LIST_FOREACH(place, &places->all, all)
+	{
+		/* cppcheck-suppress uninitvar */
+		if (!place->listed && place->state != PLACE_LEFT &&
+		    addr_equal(&place->wanted, wanted))
+			return place;
+	}
+	return NULL;
+}
 
+/* Nothing has happened: what is open is what is listed. */
+static void places_forget_new(struct places *places)
+{
+	struct place *place, *next;
+
+	for (place = LIST_FIRST(&places->all); place; place = next) {
+		next = LIST_NEXT(place, all);
+		place->listed = place->state == PLACE_OPEN;
+		if (place->state != PLACE_NEW)
+			continue;
+		LIST_REMOVE(place, all);
+		place_free(place);
+	}
+}
+
+int places_match(struct places *places, const struct addr *addresses, size_t count,
+    const struct addr **ret_failed)
+{
+	struct place *place;
+	int error;
+
+	LIST_FOREACH(place, &places->all, all)
+	/* cppcheck-suppress uninitvar */
+	place->listed = false;
+	/* From the last to the first: the set keeps the order of the list. */
+	for (size_t i = count; i-- > 0;) {
+		place = places_find(places, &addresses[i]);
+		if (place) {
+			place->listed = true;
+			continue;
+		}
+		place = place_new(places, &addresses[i]);
 		if (!place) {
-			addr_format(&addresses[places->count], text);
-			log_error("cannot listen on %s: %s", text, strerror(errno));
+			error = errno;
+			*ret_failed = &addresses[i];
+			places_forget_new(places);
+			errno = error;
 			return -1;
 		}
-		places->items[places->count++] = place;
+		LIST_INSERT_HEAD(&places->all, place, all);
 	}
 	return 0;
 }
 
-int place_take(struct place *place, size_t worker)
-{
-	int fd = place->fds[worker];
+/* ---- one place -------------------------------------------------------------------------- */
 
-	place->fds[worker] = -1;
-	return fd;
+int place_socket(const struct place *place, size_t worker)
+{
+	return place->fds[place->fd_count == 1 ? 0 : worker];
+}
+
+static void place_hold(struct place *place, bool on)
+{
+	for (size_t i = 0; i < place->fd_count && !place->inherited; i++) {
+		if (place->fds[i] >= 0)
+			listener_hold(place->fds[i], on);
+	}
+}
+
+void place_open(struct place *place)
+{
+	if (place->state == PLACE_CLOSING)
+		place_hold(place, false);
+	place->state = PLACE_OPEN;
+}
+
+/* Who waits in the queue of an inherited socket is served by whoever has it next. */
+void place_close(struct place *place)
+{
+	place->state = PLACE_CLOSING;
+	place->leave_at_ms = deadline_now_ms() + (place->inherited ? 0 : PLACES_GRACE_MS);
+	place_hold(place, true);
+}
+
+/* ---- leaving ---------------------------------------------------------------------------- */
+
+int places_patience(const struct places *places)
+{
+	const struct place *place;
+	uint64_t now = deadline_now_ms(), least = INT_MAX;
+
+	LIST_FOREACH(place, &places->all, all)
+	{
+		uint64_t left;
+
+		/* cppcheck-suppress uninitvar */
+		if (place->state != PLACE_CLOSING)
+			continue;
+		left = place->leave_at_ms > now ? place->leave_at_ms - now : 0;
+		if (left < least)
+			least = left;
+	}
+	return least == INT_MAX ? -1 : (int)least;
+}
+
+struct place *places_due(struct places *places)
+{
+	struct place *place;
+	uint64_t now = deadline_now_ms();
+
+	LIST_FOREACH(place, &places->all, all)
+	{
+		/* cppcheck-suppress uninitvar */
+		if (place->state != PLACE_CLOSING || place->leave_at_ms > now)
+			continue;
+		place->state = PLACE_LEFT;
+		if (place->borrowers > 0)
+			return place;
+		/* No worker could be reached to be told of it. */
+		LIST_REMOVE(place, all);
+		place_free(place);
+		return places_due(places);
+	}
+	return NULL;
+}
+
+/* Whether it was one of the place's. */
+static bool place_return(struct place *place, int fd)
+{
+	for (size_t i = 0; i < place->fd_count; i++) {
+		if (place->fds[i] != fd)
+			continue;
+		place->borrowers--;
+		if (place->borrowers == 0 || place->fd_count > 1) {
+			close(fd);
+			place->fds[i] = -1;
+		}
+		return true;
+	}
+	return false;
+}
+
+void places_return(struct places *places, int fd)
+{
+	struct place *place;
+
+	LIST_FOREACH(place, &places->all, all)
+	{
+		/* cppcheck-suppress uninitvar */
+		if (!place_return(place, fd))
+			continue;
+		if (place->borrowers == 0 && place->state == PLACE_LEFT) {
+			LIST_REMOVE(place, all);
+			place_free(place);
+		}
+		return;
+	}
 }
 
 void places_done(struct places *places)
 {
-	for (size_t i = 0; i < places->count; i++)
-		place_free(places->items[i]);
-	free(places->items);
-	memset(places, 0, sizeof(*places));
+	struct place *place;
+
+	while ((place = LIST_FIRST(&places->all)) != NULL) {
+		LIST_REMOVE(place, all);
+		place_free(place);
+	}
 }

@@ -34,14 +34,9 @@ struct worker {
 	struct door *door;
 	struct event command, drain_timer;
 	int command_fds[2]; /* a pipe: read in the loop, written by worker_tell */
-	int ended_fd;
+	int report_fd;
 	pthread_t thread;
 	bool started;
-};
-
-struct worker_message {
-	enum worker_command command;
-	struct config *config;
 };
 
 static void worker_on_request(const struct intake_request *request, void *arg)
@@ -49,6 +44,27 @@ static void worker_on_request(const struct intake_request *request, void *arg)
 	struct worker *w = arg;
 
 	exchange_start(request, &w->services);
+}
+
+static void worker_report(struct worker *w, const struct worker_report *report)
+{
+	if (write(w->report_fd, report, sizeof(*report)) != (ssize_t)sizeof(*report))
+		log_error("cannot report to the main thread: %s", strerror(errno));
+}
+
+static void worker_on_left(int fd, void *arg)
+{
+	struct worker_report report = {.what = WORKER_HAS_LEFT, .fd = fd};
+
+	worker_report(arg, &report);
+}
+
+static void worker_listen(struct worker *w, int fd)
+{
+	if (door_listen(w->door, fd) == 0)
+		return;
+	log_error("a worker cannot accept: out of memory");
+	worker_on_left(fd, w);
 }
 
 static void worker_end(void *arg)
@@ -64,8 +80,10 @@ static void worker_on_drain_timer(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	log_warning("%zu connections are still open at the end of timeouts.drain, closing them",
-	    door_count(w->door));
+	if (door_count(w->door) > 0)
+		log_warning(
+		    "%zu connections are still open at the end of timeouts.drain, closing them",
+		    door_count(w->door));
 	worker_end(w);
 }
 
@@ -87,43 +105,53 @@ static void worker_reload(struct worker *w, struct config *config)
 	config_unref(old);
 }
 
+static void worker_obey(struct worker *w, const struct worker_order *order)
+{
+	switch (order->command) {
+	case WORKER_LISTEN:
+		worker_listen(w, order->fd);
+		break;
+	case WORKER_LEAVE:
+	case WORKER_ABANDON:
+		door_leave(w->door, order->fd, order->command == WORKER_LEAVE);
+		break;
+	case WORKER_RELOAD:
+		worker_reload(w, order->config);
+		break;
+	case WORKER_REOPEN:
+		if (accesslog_reopen(w->services.accesslog) != 0)
+			log_error("cannot reopen the access log: %s, keeping the old file",
+			    strerror(errno));
+		break;
+	case WORKER_DRAIN:
+		worker_drain(w);
+		break;
+	case WORKER_STOP:
+		worker_end(w);
+		break;
+	}
+}
+
 static void worker_on_command(evutil_socket_t fd, short what, void *arg)
 {
-	struct worker *w = arg;
-	struct worker_message message;
+	struct worker_order order;
 
 	(void)what;
-	while (read(fd, &message, sizeof(message)) == (ssize_t)sizeof(message)) {
-		switch (message.command) {
-		case WORKER_RELOAD:
-			worker_reload(w, message.config);
-			break;
-		case WORKER_REOPEN:
-			if (accesslog_reopen(w->services.accesslog) != 0)
-				log_error("cannot reopen the access log: %s, keeping the old file",
-				    strerror(errno));
-			break;
-		case WORKER_DRAIN:
-			worker_drain(w);
-			break;
-		case WORKER_STOP:
-			worker_end(w);
-			break;
-		}
-	}
+	while (read(fd, &order, sizeof(order)) == (ssize_t)sizeof(order))
+		worker_obey(arg, &order);
 }
 
 static void *worker_run(void *arg)
 {
 	struct worker *w = arg;
+	struct worker_report report = {.what = WORKER_HAS_ENDED, .fd = -1};
 
 	event_base_dispatch(w->services.base);
 	door_stop(w->door);
 	upstream_pool_close(w->services.upstreams);
 	for (int turn = 0; turn < WORKER_LAST_TURNS; turn++)
 		event_base_loop(w->services.base, EVLOOP_NONBLOCK);
-	if (write(w->ended_fd, "", 1) != 1)
-		log_error("cannot tell the main thread of a worker's end: %s", strerror(errno));
+	worker_report(w, &report);
 	recycle_flush();
 	return NULL;
 }
@@ -175,30 +203,27 @@ static const char *worker_furnish(struct worker *w, struct config *config)
 	s->pipes = pipe_pool_new(WORKER_SPARE_PIPES);
 	s->upstreams = upstream_pool_new(s->base, config, &w->metrics);
 	w->door = door_new(s->base, config, &w->metrics, worker_on_request, w);
+	if (w->door)
+		door_set_on_left(w->door, worker_on_left, w);
 	if (!s->pipes || !s->upstreams || !w->door || event_add(&w->command, NULL) != 0)
 		return "out of memory";
 	return NULL;
 }
 
-struct worker *worker_new(struct config *config, const int *listeners, size_t listener_count,
-    int ended_fd, const char **ret_error)
+struct worker *worker_new(struct config *config, int report_fd, const char **ret_error)
 {
 	struct worker *w = calloc(1, sizeof(*w));
 
 	*ret_error = "out of memory";
 	if (!w)
 		return NULL;
-	w->ended_fd = ended_fd;
+	w->report_fd = report_fd;
 	if (pipe2(w->command_fds, O_CLOEXEC | O_NONBLOCK) != 0) {
 		*ret_error = strerror(errno);
 		free(w);
 		return NULL;
 	}
 	*ret_error = worker_furnish(w, config);
-	for (size_t i = 0; i < listener_count && !*ret_error; i++) {
-		if (door_listen(w->door, listeners[i]) != 0)
-			*ret_error = "out of memory";
-	}
 	if (*ret_error) {
 		worker_free(w);
 		return NULL;
@@ -220,19 +245,21 @@ int worker_start(struct worker *w)
 	return error;
 }
 
-void worker_tell(struct worker *w, enum worker_command command, struct config *config)
+int worker_tell(struct worker *w, const struct worker_order *order)
 {
-	struct worker_message message = {command, config ? config_ref(config) : NULL};
 	ssize_t sent;
 
-	/* A message is far shorter than PIPE_BUF: it is written whole or not at all. */
+	if (order->config)
+		config_ref(order->config);
+	/* An order is far shorter than PIPE_BUF: it is written whole or not at all. */
 	do
-		sent = write(w->command_fds[1], &message, sizeof(message));
+		sent = write(w->command_fds[1], order, sizeof(*order));
 	while (sent < 0 && errno == EINTR);
-	if (sent < 0) {
-		log_error("cannot reach a worker: %s", strerror(errno));
-		config_unref(config);
-	}
+	if (sent >= 0)
+		return 0;
+	log_error("cannot reach a worker: %s", strerror(errno));
+	config_unref(order->config);
+	return -1;
 }
 
 const struct metrics *worker_metrics(const struct worker *w)
@@ -242,7 +269,7 @@ const struct metrics *worker_metrics(const struct worker *w)
 
 void worker_free(struct worker *w)
 {
-	struct worker_message message;
+	struct worker_order order;
 	struct exchange_services *s;
 
 	if (!w)
@@ -265,8 +292,8 @@ void worker_free(struct worker *w)
 	}
 	config_unref(s->config);
 	/* What came too late to be read. */
-	while (read(w->command_fds[0], &message, sizeof(message)) == (ssize_t)sizeof(message))
-		config_unref(message.config);
+	while (read(w->command_fds[0], &order, sizeof(order)) == (ssize_t)sizeof(order))
+		config_unref(order.config);
 	close(w->command_fds[0]);
 	close(w->command_fds[1]);
 	free(w);

@@ -15,24 +15,39 @@ struct config;
 struct metrics;
 struct worker;
 
-/*
- * Counts config.  Takes the listening sockets.  ended_fd: a byte is written to it when the
- * thread is about to end.  NULL with a sentence when it cannot be.
+/* What a worker writes to its report pipe, each in one piece. */
+struct worker_report {
+	enum {
+		WORKER_HAS_LEFT, /* the socket fd is not used any more */
+		WORKER_HAS_ENDED /* the thread is about to end */
+	} what;
+	int fd;
+};
+
+/* Counts config.  report_fd: where reports are written to.  NULL with a sentence when it cannot be.
  */
-struct worker *worker_new(struct config *config, const int *listeners, size_t listener_count,
-    int ended_fd, const char **ret_error);
+struct worker *worker_new(struct config *config, int report_fd, const char **ret_error);
 
 MUST_USE int worker_start(struct worker *w); /* 0 or an errno */
 
 enum worker_command {
-	WORKER_RELOAD, /* the snapshot for the requests to come */
-	WORKER_REOPEN, /* the access log */
-	WORKER_DRAIN,  /* accept no more, finish what runs (timeouts.drain), end */
-	WORKER_STOP    /* end at once */
+	WORKER_LISTEN,  /* accept on this socket, too; borrowed until WORKER_HAS_LEFT */
+	WORKER_LEAVE,   /* no more, once its queue is empty */
+	WORKER_ABANDON, /* no more: who is in its queue is for others to accept */
+	WORKER_RELOAD,  /* the snapshot for the requests to come */
+	WORKER_REOPEN,  /* the access log */
+	WORKER_DRAIN,   /* finish what runs (timeouts.drain); end when all sockets are left, too */
+	WORKER_STOP     /* end at once */
 };
 
-/* From any thread.  config: counted by the worker, for WORKER_RELOAD; else NULL. */
-void worker_tell(struct worker *w, enum worker_command command, struct config *config);
+struct worker_order {
+	enum worker_command command;
+	struct config *config; /* counted by the worker; for WORKER_RELOAD, else NULL */
+	int fd;                /* for the first three */
+};
+
+/* From any thread.  -1 when it cannot be reached, which is logged. */
+int worker_tell(struct worker *w, const struct worker_order *order);
 
 const struct metrics *worker_metrics(const struct worker *w);
 
