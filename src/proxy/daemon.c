@@ -145,9 +145,7 @@ static void settle_places(struct daemon *d)
 	char where[ADDR_TEXT_MAX];
 	struct place *place;
 
-	LIST_FOREACH(place, &d->places.all, all)
-	{
-		/* cppcheck-suppress uninitvar */
+	for (place = LIST_FIRST(&d->places.all); place; place = LIST_NEXT(place, all)) {
 		addr_format(&place->at, where);
 		if (place->state == PLACE_NEW)
 			tell_place(d, place, WORKER_LISTEN);
@@ -229,9 +227,7 @@ static void drain(struct daemon *d)
 	log_info("finishing what is running");
 	d->draining = true;
 	tell_all(d, WORKER_DRAIN, NULL);
-	LIST_FOREACH(place, &d->places.all, all)
-	{
-		/* cppcheck-suppress uninitvar */
+	for (place = LIST_FIRST(&d->places.all); place; place = LIST_NEXT(place, all)) {
 		if (place->state == PLACE_OPEN)
 			place_close(place);
 	}

@@ -71,9 +71,7 @@ static void door_accept(struct door *door, bool on)
 {
 	struct door_place *place;
 
-	LIST_FOREACH(place, &door->places, all)
-	{
-		/* cppcheck-suppress uninitvar */
+	for (place = LIST_FIRST(&door->places); place; place = LIST_NEXT(place, all)) {
 		struct evconnlistener *listener = evhttp_bound_socket_get_listener(place->bound);
 
 		if (on && place->step != DOOR_LEFT)
@@ -276,9 +274,7 @@ void door_leave(struct door *door, int fd, bool empty_first)
 {
 	struct door_place *place;
 
-	LIST_FOREACH(place, &door->places, all)
-	{
-		/* cppcheck-suppress uninitvar */
+	for (place = LIST_FIRST(&door->places); place; place = LIST_NEXT(place, all)) {
 		if (place->fd == fd)
 			break;
 	}
@@ -314,13 +310,15 @@ void door_drain(struct door *door, void (*on_empty)(void *arg), void *arg)
 
 void door_stop(struct door *door)
 {
-	struct door_place *place;
+	struct door_place *place, *next;
 
 	door->shared.draining = true;
 	door->shared.on_empty = NULL;
 	event_del(&door->accept_again);
-	while ((place = LIST_FIRST(&door->places)) != NULL)
+	for (place = LIST_FIRST(&door->places); place; place = next) {
+		next = LIST_NEXT(place, all);
 		door_forget(place);
+	}
 	intake_close_all(&door->shared);
 }
 
@@ -331,14 +329,16 @@ size_t door_count(const struct door *door)
 
 void door_free(struct door *door)
 {
-	struct door_place *place;
+	struct door_place *place, *next;
 
 	if (!door)
 		return;
 	event_del(&door->accept_again);
 	door->shared.on_empty = NULL;
-	while ((place = LIST_FIRST(&door->places)) != NULL)
+	for (place = LIST_FIRST(&door->places); place; place = next) {
+		next = LIST_NEXT(place, all);
 		door_forget(place);
+	}
 	intake_free_all(&door->shared);
 	evhttp_free(door->http);
 	if (door->spare)

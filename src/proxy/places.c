@@ -38,9 +38,7 @@ static bool places_overlap(const struct places *places, const struct addr *at)
 {
 	const struct place *place;
 
-	LIST_FOREACH(place, &places->all, all)
-	{
-		/* cppcheck-suppress uninitvar */
+	for (place = LIST_FIRST(&places->all); place; place = LIST_NEXT(place, all)) {
 		if (addr_equal(&place->at, at) && place->state == PLACE_LEFT)
 			return true;
 		if (place->at.family == at->family && place->at.port == at->port &&
@@ -91,9 +89,7 @@ static struct place *places_find(const struct places *places, const struct addr 
 {
 	struct place *place;
 
-	LIST_FOREACH(place, &places->all, all)
-	{
-		/* cppcheck-suppress uninitvar */
+	for (place = LIST_FIRST(&places->all); place; place = LIST_NEXT(place, all)) {
 		if (!place->listed && place->state != PLACE_LEFT &&
 		    addr_equal(&place->wanted, wanted))
 			return place;
@@ -122,9 +118,8 @@ int places_match(struct places *places, const struct addr *addresses, size_t cou
 	struct place *place;
 	int error;
 
-	LIST_FOREACH(place, &places->all, all)
-	/* cppcheck-suppress uninitvar */
-	place->listed = false;
+	for (place = LIST_FIRST(&places->all); place; place = LIST_NEXT(place, all))
+		place->listed = false;
 	/* From the last to the first: the set keeps the order of the list. */
 	for (size_t i = count; i-- > 0;) {
 		place = places_find(places, &addresses[i]);
@@ -182,11 +177,9 @@ int places_patience(const struct places *places)
 	const struct place *place;
 	uint64_t now = deadline_now_ms(), least = INT_MAX;
 
-	LIST_FOREACH(place, &places->all, all)
-	{
+	for (place = LIST_FIRST(&places->all); place; place = LIST_NEXT(place, all)) {
 		uint64_t left;
 
-		/* cppcheck-suppress uninitvar */
 		if (place->state != PLACE_CLOSING)
 			continue;
 		left = place->leave_at_ms > now ? place->leave_at_ms - now : 0;
@@ -201,9 +194,7 @@ struct place *places_due(struct places *places)
 	struct place *place;
 	uint64_t now = deadline_now_ms();
 
-	LIST_FOREACH(place, &places->all, all)
-	{
-		/* cppcheck-suppress uninitvar */
+	for (place = LIST_FIRST(&places->all); place; place = LIST_NEXT(place, all)) {
 		if (place->state != PLACE_CLOSING || place->leave_at_ms > now)
 			continue;
 		place->state = PLACE_LEFT;
@@ -237,9 +228,7 @@ void places_return(struct places *places, int fd)
 {
 	struct place *place;
 
-	LIST_FOREACH(place, &places->all, all)
-	{
-		/* cppcheck-suppress uninitvar */
+	for (place = LIST_FIRST(&places->all); place; place = LIST_NEXT(place, all)) {
 		if (!place_return(place, fd))
 			continue;
 		if (place->borrowers == 0 && place->state == PLACE_LEFT) {
@@ -252,10 +241,11 @@ void places_return(struct places *places, int fd)
 
 void places_done(struct places *places)
 {
-	struct place *place;
+	struct place *place, *next;
 
-	while ((place = LIST_FIRST(&places->all)) != NULL) {
-		LIST_REMOVE(place, all);
+	for (place = LIST_FIRST(&places->all); place; place = next) {
+		next = LIST_NEXT(place, all);
 		place_free(place);
 	}
+	LIST_INIT(&places->all);
 }
