@@ -8,6 +8,7 @@
 #include "base/recycle.h"
 #include "proxy/config.h"
 #include "proxy/daemon.h"
+#include "proxy/rehearsal.h"
 
 struct options {
 	const char *path; /* NULL: the built-in defaults */
@@ -24,7 +25,8 @@ static const char usage[] =
     "\n"
     "  -c FILE  read the configuration from FILE; without it the built-in defaults\n"
     "           hold: 127.0.0.1 port 3128, for clients on this machine\n"
-    "  -t       check the configuration and exit: 0 when it is good, 78 when not\n"
+    "  -t       check the configuration, and what a start needs, and exit: 0 when all is\n"
+    "           good, 78 when the file is not, 71 when a start would fail\n"
     "  -T       print the effective configuration and exit\n"
     "  -V       print the versions and exit\n"
     "  -h       print this and exit\n"
@@ -87,10 +89,13 @@ int main(int argc, char **argv)
 	}
 	if (!options.print && !options.test)
 		return daemon_run(options.path, config) == 0 ? EX_OK : EX_OSERR;
+	status = EX_OK;
 	if (options.print)
 		config_print(config, stdout);
+	else if (rehearsal_run(config, stdout, stderr) != 0)
+		status = EX_OSERR;
 	else
 		printf("%s: good\n", options.path ? options.path : "the built-in defaults");
 	config_unref(config);
-	return EX_OK;
+	return status;
 }

@@ -322,6 +322,12 @@ static int dns_open(struct dns *d, const struct dns_options *options, ares_chann
 	return nameserver_open(&o, ret_channel);
 }
 
+static const char *dns_reason(int status)
+{
+	return status == ARES_EBADSTR ? "a name server is not an IP address with an optional port"
+				      : ares_strerror(status);
+}
+
 /* A file that is not there looks like an empty one. */
 static bool watch_changed(struct watch *w)
 {
@@ -382,9 +388,7 @@ struct dns *dns_new(
 	status = dns_open(d, options, &d->channel);
 	if (status == ARES_SUCCESS)
 		return d;
-	*ret_error = status == ARES_EBADSTR
-			 ? "a name server is not an IP address with an optional port"
-			 : ares_strerror(status);
+	*ret_error = dns_reason(status);
 	free(d);
 	return NULL;
 }
@@ -429,18 +433,33 @@ int dns_ask(struct dns *d, const char *name, dns_done_fn *done, void *arg)
 }
 
 /* Replace the channel by one that has read resolv.conf as it is now. */
-static void dns_reopen(struct dns *d)
+static int dns_reopen(struct dns *d, const struct dns_options *options)
 {
 	ares_channel old = d->channel;
+	int status = dns_open(d, options, &d->channel);
 
-	if (dns_open(d, NULL, &d->channel) != ARES_SUCCESS) {
-		d->resolv_conf.inode = 0; /* looks changed: tried again */
-		return;
-	}
+	if (status != ARES_SUCCESS)
+		return status;
 	d->reopening = true;
 	ares_destroy(old);
 	d->reopening = false;
 	dns_pump(d);
+	return ARES_SUCCESS;
+}
+
+int dns_configure(struct dns *d, const struct dns_options *options, const char **ret_error)
+{
+	int before = d->timeout_ms, status;
+
+	d->timeout_ms = options->timeout_ms > 0 ? options->timeout_ms : 1;
+	status = dns_reopen(d, options);
+	if (status == ARES_SUCCESS) {
+		d->own_servers = options->server_count > 0;
+		return 0;
+	}
+	d->timeout_ms = before;
+	*ret_error = dns_reason(status);
+	return -1;
 }
 
 bool dns_refresh(struct dns *d)
@@ -453,7 +472,7 @@ bool dns_refresh(struct dns *d)
 	d->refresh_at_ms = now + REFRESH_MS;
 	hosts = watch_changed(&d->hosts);
 	servers = !d->own_servers && watch_changed(&d->resolv_conf);
-	if (servers)
-		dns_reopen(d);
+	if (servers && dns_reopen(d, NULL) != ARES_SUCCESS)
+		d->resolv_conf.inode = 0; /* looks changed: tried again */
 	return hosts || servers;
 }

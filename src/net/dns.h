@@ -64,6 +64,13 @@ void dns_free(struct dns *d);
 MUST_USE int dns_ask(struct dns *d, const char *name, dns_done_fn *done, void *arg);
 
 /*
+ * Other servers, another time-out for what is asked from now on.  What is under way is asked
+ * again.  -1: nothing has changed, and *ret_error is a sentence.
+ */
+MUST_USE int dns_configure(
+    struct dns *d, const struct dns_options *options, const char **ret_error);
+
+/*
  * Look, once a second at most, whether the hosts file or resolv.conf has changed
  * since the last look; true: older answers may be wrong.  What is under way is
  * asked again of the servers in the new resolv.conf.

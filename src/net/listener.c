@@ -68,14 +68,24 @@ int listener_open(const struct addr *at, int backlog)
 	return fd;
 }
 
-bool listener_is_free(const struct addr *at)
+static bool listener_can_bind(const struct addr *at, bool share)
 {
-	int fd = listener_bind(at, false);
+	int fd = listener_bind(at, share);
 
 	if (fd < 0)
 		return false;
 	close(fd);
 	return true;
+}
+
+bool listener_is_free(const struct addr *at)
+{
+	return listener_can_bind(at, false);
+}
+
+bool listener_may_share(const struct addr *at)
+{
+	return listener_can_bind(at, true);
 }
 
 /*

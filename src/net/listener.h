@@ -22,6 +22,9 @@ MUST_USE int listener_open(const struct addr *at, int backlog);
  */
 bool listener_is_free(const struct addr *at);
 
+/* Whether we could share the port with whoever has it: of our user, with SO_REUSEPORT, too. */
+bool listener_may_share(const struct addr *at);
+
 /*
  * Let nobody new in: who asks for a connection gets no answer, and asks again in a second.  Those
  * whose handshake is under way still come in, and can be accepted.  Off: as before.

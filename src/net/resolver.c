@@ -330,15 +330,38 @@ static bool resolver_known(struct resolver *r, struct slice text, struct name *r
 	return true;
 }
 
-struct resolver *resolver_new(
-    struct event_base *base, const struct resolver_options *options, const char **ret_error)
+static struct dns_options resolver_dns(const struct resolver_options *options)
 {
-	struct dns_options dns = {
+	return (struct dns_options){
 	    .servers = options->servers,
 	    .server_count = options->server_count,
 	    .timeout_ms = options->timeout_ms,
 	    .metrics = options->metrics,
 	};
+}
+
+/* A new cache, in the place of what was there. */
+static int resolver_keep(struct resolver *r, const struct resolver_options *options)
+{
+	struct map *cache = NULL;
+
+	if (options->cache_entries > 0) {
+		cache = map_new(options->cache_entries, cache_on_drop, NULL);
+		if (!cache)
+			return -1;
+	}
+	if (r->cache)
+		map_free(r->cache);
+	r->cache = cache;
+	r->ttl_max_s = options->ttl_max_s > 0 ? options->ttl_max_s : 0;
+	r->ttl_negative_s = options->ttl_negative_s;
+	return 0;
+}
+
+struct resolver *resolver_new(
+    struct event_base *base, const struct resolver_options *options, const char **ret_error)
+{
+	struct dns_options dns = resolver_dns(options);
 	struct resolver *r = calloc(1, sizeof(*r));
 
 	*ret_error = "out of memory";
@@ -346,19 +369,27 @@ struct resolver *resolver_new(
 		return NULL;
 	TAILQ_INIT(&r->ready);
 	event_assign(&r->deliver, base, -1, 0, resolver_on_deliver, r);
-	r->ttl_max_s = options->ttl_max_s > 0 ? options->ttl_max_s : 0;
-	r->ttl_negative_s = options->ttl_negative_s;
 	r->metrics = options->metrics;
 	r->lookups = map_new(LOOKUPS_MAX, lookup_on_drop, NULL);
-	if (options->cache_entries > 0)
-		r->cache = map_new(options->cache_entries, cache_on_drop, NULL);
-	if (r->lookups && (r->cache || options->cache_entries == 0))
+	if (r->lookups && resolver_keep(r, options) == 0)
 		r->dns = dns_new(base, &dns, ret_error);
 	if (!r->dns) {
 		resolver_free(r);
 		return NULL;
 	}
 	return r;
+}
+
+int resolver_configure(
+    struct resolver *r, const struct resolver_options *options, const char **ret_error)
+{
+	struct dns_options dns = resolver_dns(options);
+
+	if (dns_configure(r->dns, &dns, ret_error) != 0)
+		return -1;
+	*ret_error = "out of memory";
+	r->generation++;
+	return resolver_keep(r, options);
 }
 
 void resolver_free(struct resolver *r)

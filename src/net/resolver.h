@@ -57,6 +57,13 @@ typedef void resolver_done_fn(const struct resolver_answer *answer, void *arg);
 struct resolver *resolver_new(
     struct event_base *base, const struct resolver_options *options, const char **ret_error);
 
+/*
+ * Other options (but for metrics) from now on; lookups under way go on.  The cache is emptied.  -1:
+ * nothing has changed, and *ret_error is a sentence.
+ */
+MUST_USE int resolver_configure(
+    struct resolver *r, const struct resolver_options *options, const char **ret_error);
+
 /* Queries still under way are cancelled: their callbacks do not fire. */
 void resolver_free(struct resolver *r);
 

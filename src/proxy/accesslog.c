@@ -135,21 +135,65 @@ static void accesslog_on_timer(evutil_socket_t fd, short what, void *arg)
 
 /* ---- opening ---------------------------------------------------------------------------- */
 
-static int open_target(struct accesslog *log)
+/* Not blocking: neither opening nor writing may wait, whatever the path names. */
+static int open_path(const char *path)
 {
-	/* Not blocking: neither opening nor writing may wait, whatever the path names. */
 	int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
-	struct stat info;
-	int fd = strcmp(log->path, "-") == 0 ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0)
-					     : open(log->path, flags, 0640);
 
-	if (fd < 0)
+	return strcmp(path, "-") == 0 ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0)
+				      : open(path, flags, 0640);
+}
+
+/* Closes what was open.  An empty path is no file. */
+static int open_target(struct accesslog *log, const char *path)
+{
+	struct stat info;
+	int fd = path[0] == '\0' ? -1 : open_path(path);
+
+	if (fd < 0 && path[0] != '\0')
 		return -1;
 	if (log->fd >= 0)
 		close(log->fd);
 	log->fd = fd;
-	log->regular = fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
+	log->regular = fd >= 0 && fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
 	return 0;
+}
+
+/* Whether a file could be made there. */
+static int try_folder(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char *folder = !slash          ? strdup(".")
+		       : slash == path ? strdup("/")
+				       : strndup(path, (size_t)(slash - path));
+	int result;
+
+	if (!folder)
+		return -1;
+	result = faccessat(AT_FDCWD, folder, W_OK | X_OK, AT_EACCESS);
+	free(folder);
+	return result;
+}
+
+int accesslog_try(const char *path, bool create)
+{
+	struct stat info;
+	int fd;
+
+	if (path[0] == '\0' || strcmp(path, "-") == 0)
+		return 0;
+	if (create) {
+		fd = open_path(path);
+		return fd < 0 ? -1 : close(fd);
+	}
+	/* Not opened: whoever reads from a pipe would see its end when it is closed again. */
+	if (stat(path, &info) != 0)
+		return errno == ENOENT ? try_folder(path) : -1;
+	if (S_ISDIR(info.st_mode)) {
+		errno = EISDIR;
+		return -1;
+	}
+	return faccessat(AT_FDCWD, path, W_OK, AT_EACCESS);
 }
 
 struct accesslog *accesslog_new(struct event_base *base, const char *path)
@@ -163,7 +207,7 @@ struct accesslog *accesslog_new(struct event_base *base, const char *path)
 	log->path = strdup(path);
 	log->timer = event_new(base, -1, 0, accesslog_on_timer, log);
 	if (log->path && log->timer) {
-		if (path[0] == '\0' || open_target(log) == 0)
+		if (open_target(log, path) == 0)
 			return log;
 		error = errno;
 	}
@@ -191,9 +235,26 @@ int accesslog_reopen(struct accesslog *log)
 	if (log->fd < 0)
 		return 0;
 	flush(log);
-	if (open_target(log) != 0)
+	if (open_target(log, log->path) != 0)
 		return -1;
 	log->torn = false;
+	return 0;
+}
+
+int accesslog_move(struct accesslog *log, const char *path)
+{
+	char *copy = strdup(path);
+
+	if (!copy)
+		return -1;
+	flush(log);
+	if (open_target(log, path) != 0) {
+		free(copy);
+		return -1;
+	}
+	log->torn = false;
+	free(log->path);
+	log->path = copy;
 	return 0;
 }
 

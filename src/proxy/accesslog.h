@@ -11,6 +11,7 @@
 #ifndef PROXY_ACCESSLOG_H
 #define PROXY_ACCESSLOG_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -44,5 +45,14 @@ void accesslog_write(struct accesslog *log, const struct accesslog_entry *entry)
 /* Write what is left to the old file, then open the path anew.  -1 with errno: the old one is kept.
  */
 MUST_USE int accesslog_reopen(struct accesslog *log);
+
+/* Likewise, and go on at another path. */
+MUST_USE int accesslog_move(struct accesslog *log, const char *path);
+
+/*
+ * Whether it could be opened.  create: a file that is not there is made; else that is only
+ * thought through.  -1 with errno.
+ */
+MUST_USE int accesslog_try(const char *path, bool create);
 
 #endif

@@ -8,24 +8,23 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/metrics.h"
 #include "net/addr.h"
+#include "proxy/accesslog.h"
 #include "proxy/config.h"
+#include "proxy/descriptors.h"
 #include "proxy/places.h"
 #include "proxy/worker.h"
-
-#define WORKERS_MAX 256
 
 struct daemon {
 	const char *path;
 	struct config *config;
 	struct places places;
-	struct worker *workers[WORKERS_MAX];
+	struct worker *workers[WORKER_MAX];
 	size_t worker_count, ended;
 	int signal_fd, report_fds[2];
 	bool draining;
@@ -43,18 +42,6 @@ static void on_libevent_log(int severity, const char *message)
 		log_debug("libevent: %s", message);
 }
 
-/* As many descriptors as we may have: each exchange takes two, a tunnel up to six. */
-static void raise_descriptor_limit(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max)
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
-		log_warning("cannot raise the limit of open files: %s, ignoring", strerror(errno));
-}
-
 static int watch_signals(void)
 {
 	sigset_t set;
@@ -67,14 +54,6 @@ static int watch_signals(void)
 	sigaddset(&set, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	return signalfd(-1, &set, SFD_CLOEXEC);
-}
-
-static size_t wanted_workers(const struct config *config)
-{
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	long count = config->workers > 0 ? config->workers : cpus;
-
-	return count < 1 ? 1 : count > WORKERS_MAX ? WORKERS_MAX : (size_t)count;
 }
 
 static int add_worker(struct daemon *d)
@@ -188,6 +167,12 @@ static struct config *load_anew(struct daemon *d)
 		log_error("%s; nothing has changed", error.message);
 		return NULL;
 	}
+	if (accesslog_try(config->log.access, true) != 0) {
+		log_error("%s: cannot open the access log %s: %s; nothing has changed", d->path,
+		    config->log.access, strerror(errno));
+		config_unref(config);
+		return NULL;
+	}
 	if (match_places(d, config, why, sizeof(why)) != 0) {
 		log_error("%s: %s; nothing has changed", d->path, why);
 		config_unref(config);
@@ -213,6 +198,7 @@ static void reload(struct daemon *d)
 	while ((key = config_fixed_change(d->config, config, &index)) != NULL)
 		log_warning("%s: %s has changed, which takes a restart", d->path, key);
 	log_open(config->log.target, config->log.level);
+	descriptors_raise(config, d->worker_count);
 	tell_all(d, WORKER_RELOAD, config);
 	settle_places(d);
 	config_unref(d->config);
@@ -294,7 +280,7 @@ static void run(struct daemon *d)
 
 static void log_totals(const struct daemon *d)
 {
-	const struct metrics *sets[WORKERS_MAX];
+	const struct metrics *sets[WORKER_MAX];
 
 	for (size_t i = 0; i < d->worker_count; i++)
 		sets[i] = worker_metrics(d->workers[i]);
@@ -325,12 +311,12 @@ static int serve(struct daemon *d)
 int daemon_run(const char *path, struct config *config)
 {
 	struct daemon d = {
-	    .path = path, .config = config, .places = {.workers = wanted_workers(config)}};
+	    .path = path, .config = config, .places = {.workers = worker_wanted(config->workers)}};
 	int result = -1;
 
 	log_open(config->log.target, config->log.level);
 	event_set_log_callback(on_libevent_log);
-	raise_descriptor_limit();
+	descriptors_raise(config, d.places.workers);
 	d.signal_fd = watch_signals();
 	if (d.signal_fd < 0 || pipe2(d.report_fds, O_CLOEXEC) != 0) {
 		log_error("cannot start: %s", strerror(errno));

@@ -58,7 +58,7 @@ static const struct key keys[] = {
 	.about = "A body may stand still, either way."},
     {"timeouts.tunnel", INT(timeouts.tunnel, 1, 604800, "600", "seconds"),
 	.about = "A tunnel (CONNECT, Upgrade) may stand still."},
-    {"timeouts.resolve", INT(timeouts.resolve, 1, 3600, "10", "seconds"), .fixed = true,
+    {"timeouts.resolve", INT(timeouts.resolve, 1, 3600, "10", "seconds"),
 	.about = "For the whole lookup of a name."},
     {"timeouts.linger", INT(timeouts.linger, 1, 3600, "5", "seconds"),
 	.about = "What a client still sends is read after an early answer, before closing."},
@@ -82,15 +82,15 @@ static const struct key keys[] = {
     {"limits.pool_idle", INT(limits.pool_idle, 1, 3600, "30", "seconds"),
 	.about = "An idle origin connection is kept so long."},
 
-    {"resolver.servers", STRINGS(written.servers, CONFIG_SERVERS_MAX, "[ ]"), .fixed = true,
+    {"resolver.servers", STRINGS(written.servers, CONFIG_SERVERS_MAX, "[ ]"),
 	.valid = notation_is_server,
 	.expects = "a list of at most 8 servers like [ \"192.0.2.53\", \"[2001:db8::53]:5353\" ]",
 	.about = "DNS servers to ask; an empty list: those of /etc/resolv.conf."},
-    {"resolver.cache", INT(resolver.cache, 0, 1000000, "10000", "entries"), .fixed = true,
+    {"resolver.cache", INT(resolver.cache, 0, 1000000, "10000", "entries"),
 	.about = "Names that one worker remembers."},
-    {"resolver.ttl_max", INT(resolver.ttl_max, 0, 86400, "3600", "seconds"), .fixed = true,
+    {"resolver.ttl_max", INT(resolver.ttl_max, 0, 86400, "3600", "seconds"),
 	.about = "An answer is remembered no longer than this."},
-    {"resolver.ttl_negative", INT(resolver.ttl_negative, 0, 3600, "30", "seconds"), .fixed = true,
+    {"resolver.ttl_negative", INT(resolver.ttl_negative, 0, 3600, "30", "seconds"),
 	.about = "That a name does not exist is remembered so long."},
 
     {"log.target", .type = KEY_CHOICE, AT(log.target), .fallback = "\"stderr\"",
@@ -101,7 +101,6 @@ static const struct key keys[] = {
 	.about = "The least important message that is written."},
     {"log.access", .type = KEY_STRING, AT(log.access), .max = KEY_STRING_MAX, .fallback = "\"\"",
 	.expects = "a file name of at most 4095 bytes, \"-\" (standard output) or \"\" (none)",
-	.fixed = true,
 	.about = "The access log: a file, \"-\" for standard output, \"\" for none."},
 };
 

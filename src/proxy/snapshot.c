@@ -30,6 +30,7 @@ void config_unref(struct config *config)
 {
 	if (config == NULL || atomic_fetch_sub_explicit(&config->refs, 1, memory_order_acq_rel) > 1)
 		return;
+	log_debug("a configuration is not used any more");
 	acl_free(config->acl);
 	strings_done(&config->written.clients);
 	strings_done(&config->written.connect_ports);

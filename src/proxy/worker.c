@@ -95,13 +95,50 @@ static void worker_drain(struct worker *w)
 	door_drain(w->door, worker_end, w);
 }
 
+static struct resolver_options worker_resolving(struct worker *w, const struct config *config)
+{
+	return (struct resolver_options){
+	    .servers = (const char *const *)config->resolver.servers,
+	    .server_count = config->resolver.server_count,
+	    .timeout_ms = config->timeouts.resolve * 1000,
+	    .cache_entries = (size_t)config->resolver.cache,
+	    .ttl_max_s = config->resolver.ttl_max,
+	    .ttl_negative_s = config->resolver.ttl_negative,
+	    .metrics = &w->metrics,
+	};
+}
+
+static bool worker_resolves_anew(const struct config *old, const struct config *config)
+{
+	bool differ = old->resolver.server_count != config->resolver.server_count ||
+		      old->resolver.cache != config->resolver.cache ||
+		      old->resolver.ttl_max != config->resolver.ttl_max ||
+		      old->resolver.ttl_negative != config->resolver.ttl_negative ||
+		      old->timeouts.resolve != config->timeouts.resolve;
+
+	for (size_t i = 0; i < config->resolver.server_count && !differ; i++)
+		differ = strcmp(old->resolver.servers[i], config->resolver.servers[i]) != 0;
+	return differ;
+}
+
+/* The daemon has tried already whether all of this can be had. */
 static void worker_reload(struct worker *w, struct config *config)
 {
-	struct config *old = w->services.config;
+	struct exchange_services *s = &w->services;
+	struct config *old = s->config;
+	struct resolver_options resolving = worker_resolving(w, config);
+	const char *error;
 
-	w->services.config = config;
+	s->config = config;
 	door_configure(w->door, config);
-	upstream_pool_configure(w->services.upstreams, config);
+	upstream_pool_configure(s->upstreams, config);
+	if (worker_resolves_anew(old, config) &&
+	    resolver_configure(s->resolver, &resolving, &error) != 0)
+		log_error("cannot change how names are resolved: %s", error);
+	if (strcmp(old->log.access, config->log.access) != 0 &&
+	    accesslog_move(s->accesslog, config->log.access) != 0)
+		log_error("cannot open the access log %s: %s, keeping the old file",
+		    config->log.access, strerror(errno));
 	config_unref(old);
 }
 
@@ -176,13 +213,7 @@ static const char *worker_furnish(struct worker *w, struct config *config)
 {
 	struct exchange_services *s = &w->services;
 	const char *error = "out of memory";
-	struct resolver_options options = {.servers = (const char *const *)config->resolver.servers,
-	    .server_count = config->resolver.server_count,
-	    .timeout_ms = config->timeouts.resolve * 1000,
-	    .cache_entries = (size_t)config->resolver.cache,
-	    .ttl_max_s = config->resolver.ttl_max,
-	    .ttl_negative_s = config->resolver.ttl_negative,
-	    .metrics = &w->metrics};
+	struct resolver_options resolving = worker_resolving(w, config);
 
 	s->base = worker_new_base();
 	if (!s->base)
@@ -197,7 +228,7 @@ static const char *worker_furnish(struct worker *w, struct config *config)
 		log_error("cannot open the access log %s: %s", config->log.access, strerror(errno));
 		return "it has no access log";
 	}
-	s->resolver = resolver_new(s->base, &options, &error);
+	s->resolver = resolver_new(s->base, &resolving, &error);
 	if (!s->resolver)
 		return error;
 	s->pipes = pipe_pool_new(WORKER_SPARE_PIPES);
@@ -208,6 +239,13 @@ static const char *worker_furnish(struct worker *w, struct config *config)
 	if (!s->pipes || !s->upstreams || !w->door || event_add(&w->command, NULL) != 0)
 		return "out of memory";
 	return NULL;
+}
+
+size_t worker_wanted(int workers)
+{
+	long count = workers > 0 ? workers : sysconf(_SC_NPROCESSORS_ONLN);
+
+	return count < 1 ? 1 : count > WORKER_MAX ? WORKER_MAX : (size_t)count;
 }
 
 struct worker *worker_new(struct config *config, int report_fd, const char **ret_error)

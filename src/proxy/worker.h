@@ -15,6 +15,11 @@ struct config;
 struct metrics;
 struct worker;
 
+#define WORKER_MAX 256
+
+/* How many the key `workers` means: 0 is one for each CPU. */
+size_t worker_wanted(int workers);
+
 /* What a worker writes to its report pipe, each in one piece. */
 struct worker_report {
 	enum {

@@ -1,7 +1,11 @@
 """The command line, the configuration file, and starting."""
 
 import os
+import pathlib
+import resource
+import signal
 import socket
+import tempfile
 
 import pytest
 
@@ -43,10 +47,10 @@ TWO = '{ address = "::1"; port = 2; }'
 # ---- the file -----------------------------------------------------------------------------------
 
 
-def check(tmp_path, text):
+def check(tmp_path, text, option="-t"):
     path = tmp_path / "test.conf"
     path.write_text(text, encoding="latin-1")
-    return path, daemon.run("-t", "-c", str(path))
+    return path, daemon.run(option, "-c", str(path))
 
 
 GOOD = {
@@ -65,7 +69,7 @@ GOOD = {
 
 @pytest.mark.parametrize("text", GOOD.values(), ids=GOOD.keys())
 def test_good_file(tmp_path, text):
-    _, done = check(tmp_path, text)
+    _, done = check(tmp_path, text, "-T")  # whether the ports are free just now is no matter
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -170,7 +174,7 @@ def test_directory_for_a_file(tmp_path):
 
 
 def test_sample_file_is_good_and_says_the_defaults():
-    assert daemon.run("-t", "-c", SAMPLE).returncode == 0
+    assert daemon.run("-T", "-c", SAMPLE).returncode == 0
     assert daemon.run("-T", "-c", SAMPLE).stdout == daemon.run("-T").stdout
 
 
@@ -253,3 +257,139 @@ def test_several_listeners_and_workers(proxy, client, origin, workers):
         for _ in range(6):
             assert client((place["address"], port)).get(o.url()).status == 200
     assert len(p.access(18)) == 18
+
+
+# ---- what a start would do, tried ---------------------------------------------------------------
+
+
+def rehearse(tmp_path, config, **options):
+    path = tmp_path / "test.conf"
+    path.write_text(daemon.render_file(daemon.merge(daemon.DEFAULTS, config)), encoding="ascii")
+    return path, daemon.run("-t", "-c", str(path), **options)
+
+
+def at(port, address="127.0.0.1"):
+    return {"listen": [{"address": address, "port": port}]}
+
+
+def test_a_start_that_would_succeed(tmp_path):
+    log = tmp_path / "access.log"
+    path, done = rehearse(tmp_path, {"log": {"access": str(log)}})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith(f"{path}: good\n")
+    assert not log.exists()
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0"])
+@pytest.mark.parametrize("share", [False, True], ids=["alone", "shared"])
+def test_port_of_another_program(tmp_path, address, share):
+    with socket.create_server((address, 0), reuse_port=share) as taken:
+        port = taken.getsockname()[1]
+        _, done = rehearse(tmp_path, at(port))
+    assert done.returncode == 71
+    assert done.stderr == (
+        f"penstock: cannot listen on 127.0.0.1:{port}: in use by {comm(os.getpid())}"
+        f" (process {os.getpid()})\n"
+    )
+
+
+def comm(pid):
+    with open(f"/proc/{pid}/comm", encoding="ascii") as f:
+        return f.read().rstrip("\n")
+
+
+def test_port_of_the_daemon_that_runs(proxy, client, origin, tmp_path):
+    o = origin()
+    p = proxy()
+    before = os.stat(p.access_path)
+    config = {**at(p.port), "log": {"access": p.access_path}}
+    for _ in range(20):
+        path, done = rehearse(tmp_path, config)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert f"127.0.0.1:{p.port} is held by penstock (process {p.pid})\n" in done.stdout
+        assert client(p).get(o.url()).status == 200
+    p.access(20)
+    assert os.stat(p.access_path).st_ino == before.st_ino
+
+
+def test_start_at_an_address_that_is_not_ours(tmp_path):
+    _, done = rehearse(tmp_path, at(3128, "203.0.113.7"))
+    assert done.returncode == 71
+    assert done.stderr == (
+        "penstock: cannot listen on 203.0.113.7:3128: Cannot assign requested address\n"
+    )
+
+
+def test_all_that_is_wrong_is_said(tmp_path):
+    config = {**at(3128, "203.0.113.7"), "log": {"access": f"{tmp_path}/no/log"}}
+    _, done = rehearse(tmp_path, config)
+    assert done.returncode == 71
+    assert done.stderr.count("\n") == 2
+    assert f"cannot open the access log {tmp_path}/no/log: No such file or directory" in done.stderr
+
+
+@pytest.mark.parametrize("what", ["folder", "file"])
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs another user's files")
+def test_access_log_of_another_user(what):
+    with tempfile.TemporaryDirectory() as name:
+        top = pathlib.Path(name)
+        folder, log = top / "logs", top / "logs/access.log"
+        top.chmod(0o755)
+        folder.mkdir()
+        if what == "file":
+            log.write_text("")
+            log.chmod(0o600)
+            folder.chmod(0o777)
+        _, done = rehearse(top, {"log": {"access": str(log)}}, user=65534)
+    assert done.returncode == 71
+    assert done.stderr == f"penstock: cannot open the access log {log}: Permission denied\n"
+
+
+def test_a_pipe_for_an_access_log_is_not_opened(tmp_path):
+    """Its reader would see the end."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    with open(fifo, "wb") as writer:
+        _, done = rehearse(tmp_path, {"log": {"access": str(fifo)}})
+        assert done.returncode == 0
+        assert writer.write(b"still open") == 10
+    assert os.read(reader, 100) == b"still open"
+    os.close(reader)
+
+
+# ---- open files ---------------------------------------------------------------------------------
+
+
+def open_files(p):
+    with open(f"/proc/{p.pid}/limits", encoding="ascii") as f:
+        line = next(line for line in f if line.startswith("Max open files"))
+    return int(line.split()[3])
+
+
+def test_limit_of_open_files_is_raised_to_what_is_wished_for(proxy):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        p = proxy(workers=2, limits={"clients": 100, "pool": 10})
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    # A process's own and each worker's own, a place, connections to clients and origins, pipes.
+    assert open_files(p) == 32 + 2 * (64 + 1 + 100 * 2 + 10 + 100 * 4)
+    assert not any("open files" in line for line in p.lines)
+    p.write_config(limits={"clients": 200, "pool": 10})
+    p.signal(signal.SIGHUP)
+    p.wait_line("read again")
+    assert open_files(p) == 32 + 2 * (64 + 1 + 200 * 2 + 10 + 200 * 4)
+
+
+@pytest.mark.skipif(
+    resource.getrlimit(resource.RLIMIT_NOFILE)[1] > 2000000, reason="there are enough"
+)
+def test_too_few_open_files_are_said(proxy, tmp_path):
+    p = proxy(workers=1, limits={"clients": 1000000, "pool": 0})
+    had = open_files(p)
+    p.wait_line(rf"warning: {had} open files are allowed, but 1 workers .* may need 2000097: ")
+    _, done = rehearse(tmp_path, {"workers": 1, "limits": {"clients": 1000000, "pool": 0}})
+    assert done.returncode == 0
+    assert "may need 2000097 open files" in done.stdout
