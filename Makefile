@@ -16,7 +16,7 @@ NEEDS_BUILD := gcc libc6-dev pkg-config libevent-dev libconfig-dev libc-ares-dev
 NEEDS_TEST := libcmocka-dev python3-pytest python3-pytest-timeout python3-pytest-xdist \
 	python3-requests python3-websockets python3-websocket curl wget git nginx-light \
 	libnginx-mod-http-dav-ext fcgiwrap \
-	dnsmasq-base nodejs openssl chromium ca-certificates iproute2 procps
+	dnsmasq-base nodejs openssl chromium ca-certificates iproute2 procps logrotate
 NEEDS_FUZZ := clang libclang-rt-14-dev
 NEEDS_LINT := clang-format clang-tidy cppcheck
 NEEDS_BENCH := python3 python3-matplotlib
@@ -235,13 +235,15 @@ install: all
 		echo "keeping $(DESTDIR)$(sysconfdir)/penstock.conf; the new sample is beside it as penstock.conf.new"; \
 		install -m 644 conf/penstock.conf $(DESTDIR)$(sysconfdir)/penstock.conf.new; \
 	else install -D -m 644 conf/penstock.conf $(DESTDIR)$(sysconfdir)/penstock.conf; fi
+	@[ -e $(DESTDIR)$(sysconfdir)/logrotate.d/penstock ] || \
+		install -D -m 644 conf/penstock.logrotate $(DESTDIR)$(sysconfdir)/logrotate.d/penstock
 	@mkdir -p $(DESTDIR)$(unitdir)
 	sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@SYSCONFDIR@|$(sysconfdir)|g' systemd/penstock.service \
 		> $(DESTDIR)$(unitdir)/penstock.service
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/sbin/penstock $(DESTDIR)$(unitdir)/penstock.service
-	@echo "keeping $(DESTDIR)$(sysconfdir)/penstock.conf"
+	@echo "keeping $(DESTDIR)$(sysconfdir)/penstock.conf and $(DESTDIR)$(sysconfdir)/logrotate.d/penstock"
 
 clean:
 	rm -rf build

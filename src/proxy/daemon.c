@@ -167,7 +167,8 @@ static struct config *load_anew(struct daemon *d)
 		log_error("%s; nothing has changed", error.message);
 		return NULL;
 	}
-	if (accesslog_try(config->log.access, true) != 0) {
+	if (strcmp(config->log.access, d->config->log.access) != 0 &&
+	    accesslog_try(config->log.access, true) != 0) {
 		log_error("%s: cannot open the access log %s: %s; nothing has changed", d->path,
 		    config->log.access, strerror(errno));
 		config_unref(config);

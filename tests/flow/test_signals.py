@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import subprocess
 import threading
 
 import pytest
@@ -204,6 +205,44 @@ def test_logs_are_opened_again(proxy, client, origin):
 def opened(p):
     folder = f"/proc/{p.pid}/fd"
     return [os.readlink(os.path.join(folder, name)) for name in os.listdir(folder)]
+
+
+def test_logrotate(proxy, client, origin, tmp_path):
+    """The snippet that is installed, with a systemctl that knows our process."""
+    o = origin()
+    p = proxy(workers=2)
+    c = client(p)
+    assert c.get(o.url("/before")).status == 200
+    p.access(1)
+    with open(os.path.join(daemon.ROOT, "conf/penstock.logrotate"), encoding="ascii") as f:
+        snippet = f.read()
+    assert "/var/log/penstock/*.log {" in snippet
+    paths = {name: tmp_path / name for name in ("snippet", "systemctl", "state", "asked")}
+    paths["snippet"].write_text(snippet.replace("/var/log/penstock/", p.folder + "/"))
+    paths["snippet"].chmod(0o644)
+    paths["systemctl"].write_text(
+        f'#!/bin/sh\necho "$@" >>{paths["asked"]}\n[ "$1" != kill ] || kill -USR1 {p.pid}\n'
+    )
+    paths["systemctl"].chmod(0o755)
+    for option in ("--debug", "--force"):
+        done = subprocess.run(
+            ["logrotate", "-s", paths["state"], option, paths["snippet"]],
+            env={"PATH": f"{tmp_path}:/usr/sbin:/usr/bin:/sbin:/bin"},
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+        )
+        assert done.returncode == 0 and "error" not in done.stderr, done.stderr
+    assert paths["asked"].read_text().splitlines() == [
+        "--quiet is-active penstock.service",
+        "kill --kill-whom=main --signal=USR1 penstock.service",
+    ]
+    moved = p.access_path + ".1"
+    daemon.poll(lambda: os.path.exists(p.access_path), "the new file")
+    daemon.poll(lambda: moved not in opened(p), "the old file's end")
+    assert c.get(o.url("/after")).status == 200
+    assert "/after" in p.access()[0].text
+    assert ["/before" in line.text for line in p.access(path=moved)] == [True]
 
 
 def test_logs_that_cannot_be_opened_again_go_on(proxy, client, origin):
