@@ -422,6 +422,23 @@ static void intake_adopt(struct intake *in)
 	intake_read_first(in);
 }
 
+/*
+ * A request that has come is taken; who has never sent one may be about to, and who has had an
+ * answer may not be surprised by a close.
+ */
+static void intake_close_if_idle(struct intake *in)
+{
+	if (evbuffer_get_length(in->input) > 0)
+		return; /* its turn comes */
+	intake_read_first(in);
+	if (in->state != INTAKE_IDLE)
+		return;
+	if (in->known)
+		intake_close(in);
+	else
+		deadline_set(&in->deadline, INTAKE_LATE_S);
+}
+
 static void intake_on_turn(evutil_socket_t fd, short what, void *arg)
 {
 	struct intake *in = arg;
@@ -435,9 +452,11 @@ static void intake_on_turn(evutil_socket_t fd, short what, void *arg)
 	case INTAKE_CLOSED:
 		intake_free(in);
 		return;
-	case INTAKE_IDLE: /* a pipelined request lies there already */
+	case INTAKE_IDLE: /* a pipelined request lies there already, or the end has come */
 		if (evbuffer_get_length(in->input) > 0)
 			intake_read_head(in);
+		else if (in->shared->draining)
+			intake_close_if_idle(in);
 		return;
 	default:
 		return;
@@ -471,23 +490,6 @@ struct bufferevent *intake_new(struct intake_shared *shared)
 	metrics_add(shared->metrics, METRIC_CLIENTS_TOTAL, 1);
 	event_active(&in->turn, 0, 0);
 	return in->bev;
-}
-
-/*
- * A request that has come is taken; who has never sent one may be about to, and who has had an
- * answer may not be surprised by a close.
- */
-static void intake_close_if_idle(struct intake *in)
-{
-	if (evbuffer_get_length(in->input) > 0)
-		return; /* its turn comes */
-	intake_read_first(in);
-	if (in->state != INTAKE_IDLE)
-		return;
-	if (in->known)
-		intake_close(in);
-	else
-		deadline_set(&in->deadline, INTAKE_LATE_S);
 }
 
 void intake_close_idle(struct intake_shared *shared)
@@ -587,7 +589,7 @@ static void intake_next(struct intake *in)
 	memset(&in->scan, 0, sizeof(in->scan));
 	deadline_set(&in->deadline, in->shared->config->timeouts.idle);
 	wire_read_on(&in->wire);
-	if (evbuffer_get_length(in->input) > 0)
+	if (evbuffer_get_length(in->input) > 0 || in->shared->draining)
 		event_active(&in->turn, 0, 0);
 }
 
@@ -601,7 +603,7 @@ void intake_finish(struct intake *in, enum intake_end end)
 	recycle_free(in->head_text);
 	in->head_text = NULL;
 	in->end = end;
-	if (end == INTAKE_KEEP && in->req && !in->shared->draining && !given) {
+	if (end == INTAKE_KEEP && in->req && !given) {
 		intake_next(in);
 		return;
 	}

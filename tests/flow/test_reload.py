@@ -429,6 +429,34 @@ def test_a_request_that_begins_before_the_end_may_take_its_time(proxy, client, o
     assert p.wait_exit() == 0
 
 
+def test_a_request_sent_ahead_is_served_when_the_connection_was_to_be_kept(proxy, client, origin):
+    """The answer that began before the end has promised that."""
+    release = threading.Event()
+
+    def handler(c):
+        c.next_request()
+        c.send(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf")
+        assert release.wait(TIMEOUT)
+        c.send(b"more")
+        c.recv_all()
+
+    half, o = origin(handler), origin()
+    p = proxy(timeouts={"drain": 30})
+    c = client(p)
+    c.request("GET", half.url())
+    c.recv_until(b"half")
+    c.request("GET", o.url())
+    p.signal(signal.SIGTERM)
+    p.wait_line("finishing")
+    daemon.poll(lambda: refuses(p.address), "the end of listening")
+    release.set()
+    assert c.recv_exact(4) == b"more"
+    message = c.recv_response()
+    assert (message.status, message.head.tokens("Connection")) == (200, ["close"])
+    c.expect_closed(reset=False)
+    assert p.wait_exit() == 0
+
+
 def test_no_reload_while_ending(proxy, client, origin):
     mirror = origin(echo)
     p = proxy(timeouts={"drain": 30})
