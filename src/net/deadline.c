@@ -56,6 +56,12 @@ void deadline_set(struct deadline *d, int seconds)
 		deadline_arm(d, in_ms);
 }
 
+void deadline_soon(struct deadline *d)
+{
+	d->due_ms = 1; /* long past */
+	event_active(&d->timer, EV_TIMEOUT, 1);
+}
+
 void deadline_stop(struct deadline *d)
 {
 	d->due_ms = 0;

@@ -26,6 +26,10 @@ void deadline_init(struct deadline *d, struct event_base *base, deadline_fn *fir
 void deadline_set(struct deadline *d, int seconds);
 void deadline_stop(struct deadline *d);
 
+/* Likewise, on the next turn of the loop: for what must not be done on the stack it was found out
+ * on. */
+void deadline_soon(struct deadline *d);
+
 /* Off the loop, before the owner is freed. */
 void deadline_done(struct deadline *d);
 

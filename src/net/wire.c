@@ -85,7 +85,6 @@ static ssize_t wire_read_end(struct wire *w, int error)
 	w->ended = true;
 	w->reading = w->watching = false;
 	event_del(&w->read_event);
-	event_del(&w->watch_timer);
 	/* A write that met the reset has taken the error away from the reader. */
 	if (!error && w->break_error != EPIPE)
 		error = w->break_error;
@@ -157,9 +156,11 @@ static bool wire_gone(const struct wire *w)
 	return poll(&p, 1, 0) > 0 && (p.revents & (POLLERR | POLLHUP | POLLRDHUP));
 }
 
+static void wire_on_read(evutil_socket_t fd, short what, void *arg);
+
 /*
  * A close is watched for with the ordinary read event, left on: it stays silent as long as
- * the peer does.  When unread bytes make it fire, a timer takes over.  EV_CLOSED would not do:
+ * the peer does.  When unread bytes make it fire, it becomes a timer.  EV_CLOSED would not do:
  * libevent 2.1.12 reports EPOLLERR as reading and writing only, so a reset would make epoll
  * return at once, for ever, without an event to run.
  */
@@ -169,7 +170,8 @@ static void wire_watch(struct wire *w)
 
 	if (!wire_gone(w)) {
 		event_del(&w->read_event);
-		evtimer_add(&w->watch_timer, &pause);
+		evtimer_assign(&w->read_event, w->base, wire_on_read, w);
+		event_add(&w->read_event, &pause);
 		return;
 	}
 	w->watching = false;
@@ -468,6 +470,11 @@ size_t wire_splice(struct wire *w, struct wire *from, struct pipe_pool *pipes, s
 
 /* ---- life ---------------------------------------------------------------------------------- */
 
+static void wire_assign_read(struct wire *w)
+{
+	event_assign(&w->read_event, w->base, w->fd, EV_READ | EV_PERSIST, wire_on_read, w);
+}
+
 void wire_init(
     struct wire *w, struct event_base *base, int fd, const struct wire_handler *handler, void *arg)
 {
@@ -476,9 +483,8 @@ void wire_init(
 	    .handler = handler,
 	    .arg = arg,
 	    .pipe = {.read_fd = -1, .write_fd = -1}};
-	event_assign(&w->read_event, base, fd, EV_READ | EV_PERSIST, wire_on_read, w);
+	wire_assign_read(w);
 	event_assign(&w->write_event, base, fd, EV_WRITE | EV_PERSIST, wire_on_write, w);
-	event_assign(&w->watch_timer, base, -1, 0, wire_on_read, w);
 }
 
 void wire_done(struct wire *w)
@@ -487,7 +493,6 @@ void wire_done(struct wire *w)
 		return;
 	event_del(&w->read_event);
 	event_del(&w->write_event);
-	event_del(&w->watch_timer);
 	wire_drop_out(w);
 	w->base = NULL;
 	w->reading = w->watching = false;
@@ -496,7 +501,10 @@ void wire_done(struct wire *w)
 
 static void wire_poll_reads(struct wire *w)
 {
-	event_del(&w->watch_timer);
+	if (event_get_fd(&w->read_event) != w->fd) { /* it is a timer */
+		event_del(&w->read_event);
+		wire_assign_read(w);
+	}
 	if (!event_pending(&w->read_event, EV_READ, NULL) && event_add(&w->read_event, NULL) != 0)
 		wire_break(w, ENOMEM);
 }
@@ -521,7 +529,6 @@ void wire_read_off(struct wire *w, bool watch)
 		return;
 	}
 	event_del(&w->read_event);
-	event_del(&w->watch_timer);
 }
 
 void wire_reset(int fd)

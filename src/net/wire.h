@@ -48,7 +48,8 @@ struct wire {
 	bool bulk;       /* the last read was a large one: the next goes straight into a buffer */
 	int break_error; /* why writing broke */
 	int read_error;  /* an error met after bytes had been read, kept for the next wire_read */
-	struct event read_event, write_event, watch_timer;
+	struct event read_event; /* a mere timer while watching met unread bytes */
+	struct event write_event;
 	struct pipe pipe; /* behind out; leased while it holds something */
 	struct pipe_pool *pipes;
 	struct text front;    /* in front of out: a head, most often alone */

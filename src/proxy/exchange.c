@@ -14,7 +14,6 @@
 #include "http/headers.h"
 #include "http/home.h"
 #include "net/connector.h"
-#include "net/deadline.h"
 #include "net/resolver.h"
 #include "net/wire.h"
 #include "policy/acl.h"
@@ -55,7 +54,6 @@ struct exchange {
 
 	struct text text; /* the proxy's own answer */
 	bool answering;
-	struct deadline deadline; /* of the answer's writing */
 
 	/* For the end. */
 	enum fail fail;
@@ -123,7 +121,6 @@ static void exchange_close(struct exchange *x)
 		upstream_discard(x->up);
 	if (x->server_fd >= 0)
 		close(x->server_fd);
-	deadline_done(&x->deadline);
 	text_done(&x->text);
 	config_unref(x->config);
 	intake_finish(x->intake, x->end);
@@ -133,7 +130,7 @@ static void exchange_close(struct exchange *x)
 /* The answer, ours or the origin's, has been written: on with the connection, or not. */
 static void exchange_conclude(struct exchange *x)
 {
-	bool unread = !x->request_done || evbuffer_get_length(intake_input(x->intake)) > 0;
+	bool unread = !x->request_done || intake_has_input(x->intake);
 
 	if (x->keep)
 		x->end = INTAKE_KEEP;
@@ -199,11 +196,6 @@ static const struct intake_user exchange_client = {
     .on_gone = exchange_on_gone,
 };
 
-static void exchange_on_deadline(void *arg)
-{
-	exchange_on_gone(FAIL_CLIENT_TIMEOUT, arg);
-}
-
 static struct reply exchange_reply(const struct exchange *x)
 {
 	struct reply reply = {.fail = x->fail,
@@ -240,7 +232,7 @@ static void exchange_answer(struct exchange *x)
 		exchange_conclude(x);
 		return;
 	}
-	deadline_set(&x->deadline, x->config->timeouts.body);
+	intake_allow(x->intake, x->config->timeouts.body);
 }
 
 /* Through this door every failure leaves. */
@@ -625,7 +617,6 @@ void exchange_start(const struct intake_request *request, const struct exchange_
 	x->server_fd = -1;
 	clock_gettime(CLOCK_MONOTONIC, &x->began);
 	x->began_at = time(NULL);
-	deadline_init(&x->deadline, services->base, exchange_on_deadline, x);
 	metrics_add(services->metrics, METRIC_EXCHANGES, 1);
 	metrics_add(services->metrics, METRIC_EXCHANGES_TOTAL, 1);
 	intake_set_user(x->intake, &exchange_client, x);

@@ -125,9 +125,12 @@ static void forward_on_deadline(void *arg)
 
 static void forward_take_body(struct forward *f)
 {
+	struct evbuffer *input;
+
 	if (f->request_done || f->upload_dead || !f->up || relay_is_full(&f->up_relay))
 		return;
-	switch (relay_push(&f->up_relay, intake_input(f->request.intake))) {
+	input = intake_input(f->request.intake);
+	switch (input ? relay_push(&f->up_relay, input) : RELAY_NO_MEMORY) {
 	case RELAY_ENDED:
 		f->request_done = true;
 		return;

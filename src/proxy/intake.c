@@ -34,7 +34,7 @@
 #define INTAKE_DISCARD_MAX (1024 * 1024)
 
 enum intake_state {
-	INTAKE_NEW,     /* accepted by evhttp, not yet ours */
+	INTAKE_NEW,     /* accepted by evhttp, not yet ours: on the next turn */
 	INTAKE_IDLE,    /* no byte of the next request */
 	INTAKE_HEAD,    /* some bytes */
 	INTAKE_BUSY,    /* a user has it */
@@ -52,9 +52,8 @@ struct intake {
 	struct evhttp_request *req;      /* while BUSY or GIVEN, if evhttp has seen it */
 	bufferevent_data_cb evhttp_read; /* evhttp's own read callback */
 	struct wire wire;
-	struct evbuffer *input;
+	struct evbuffer *input; /* made when needed */
 	struct deadline deadline;
-	struct event turn; /* what must not happen on the stack that it was found out on */
 	enum intake_state state;
 	enum intake_end end; /* what comes behind FLUSH */
 	struct addr client;
@@ -71,6 +70,13 @@ static void intake_read_head(struct intake *in);
 
 /* ---- closing ---------------------------------------------------------------------------- */
 
+static void intake_drop_input(struct intake *in)
+{
+	if (in->input)
+		evbuffer_free(in->input);
+	in->input = NULL;
+}
+
 static void intake_free(struct intake *in)
 {
 	struct intake_shared *shared = in->shared;
@@ -78,7 +84,6 @@ static void intake_free(struct intake *in)
 	LIST_REMOVE(in, all);
 	shared->count--;
 	metrics_sub(shared->metrics, METRIC_CLIENTS, 1);
-	event_del(&in->turn);
 	deadline_done(&in->deadline);
 	if (in->state != INTAKE_NEW)
 		wire_done(&in->wire);
@@ -88,7 +93,7 @@ static void intake_free(struct intake *in)
 		evhttp_connection_free(in->evcon);
 	}
 	bufferevent_decref(in->bev);
-	evbuffer_free(in->input);
+	intake_drop_input(in);
 	head_done(&in->head);
 	recycle_free(in->head_text);
 	recycle_free(in);
@@ -101,15 +106,14 @@ static void intake_close(struct intake *in)
 {
 	in->state = INTAKE_CLOSED;
 	wire_done(&in->wire);
-	deadline_stop(&in->deadline);
-	event_active(&in->turn, 0, 0);
+	deadline_soon(&in->deadline);
 }
 
 static void intake_linger(struct intake *in)
 {
 	in->state = INTAKE_DISCARD;
 	shutdown(in->wire.fd, SHUT_WR);
-	evbuffer_drain(in->input, evbuffer_get_length(in->input));
+	intake_drop_input(in);
 	deadline_set(&in->deadline, in->shared->config->timeouts.linger);
 	wire_read_on(&in->wire);
 }
@@ -234,6 +238,14 @@ static void intake_read_head(struct intake *in)
 	intake_accept_head(in, head, head_len);
 }
 
+/* What came behind a head, or is a part of one.  -1 when out of memory. */
+static int intake_keep(struct intake *in, const char *bytes, size_t len)
+{
+	if (len == 0)
+		return 0;
+	return intake_input(in) ? evbuffer_add(in->input, bytes, len) : -1;
+}
+
 /* What a read brought first, nearly always a whole head: taken apart where it lies. */
 static void intake_take_first(struct intake *in, const char *bytes, size_t len)
 {
@@ -252,8 +264,7 @@ static void intake_take_first(struct intake *in, const char *bytes, size_t len)
 			memcpy(head, bytes, head_len);
 		break;
 	}
-	if ((head_len > 0 && !head) ||
-	    evbuffer_add(in->input, bytes + head_len, len - head_len) != 0) {
+	if ((head_len > 0 && !head) || intake_keep(in, bytes + head_len, len - head_len) != 0) {
 		recycle_free(head);
 		intake_raise(in, FAIL_NO_MEMORY, NULL);
 	} else if (head) {
@@ -269,7 +280,7 @@ static void intake_take_first(struct intake *in, const char *bytes, size_t len)
  */
 static void intake_discard(struct intake *in, size_t got)
 {
-	evbuffer_drain(in->input, evbuffer_get_length(in->input));
+	intake_drop_input(in);
 	in->discarded += got;
 	if (in->discarded >= INTAKE_DISCARD_MAX)
 		wire_read_off(&in->wire, true);
@@ -299,7 +310,7 @@ static void intake_read_first(struct intake *in)
 static void intake_on_readable(void *arg)
 {
 	struct intake *in = arg;
-	bool empty = evbuffer_get_length(in->input) == 0;
+	bool empty = !intake_has_input(in);
 	ssize_t got;
 
 	if (in->state == INTAKE_IDLE && empty) {
@@ -308,6 +319,10 @@ static void intake_on_readable(void *arg)
 	}
 	if (in->state == INTAKE_BUSY && empty && in->user->on_stream(&in->wire, in->user_arg))
 		return;
+	if (!intake_input(in)) {
+		intake_lose(in, FAIL_NO_MEMORY);
+		return;
+	}
 	got = wire_read(&in->wire, in->input, INTAKE_READ_MAX);
 	if (!intake_has_read(in, got))
 		return;
@@ -354,16 +369,6 @@ static const struct wire_handler intake_wire_handler = {
     .on_broken = intake_on_broken,
     .on_hangup = intake_on_hangup,
 };
-
-static void intake_on_deadline(void *arg)
-{
-	struct intake *in = arg;
-
-	if (in->state == INTAKE_HEAD)
-		intake_raise(in, FAIL_HEAD_TIMEOUT, NULL);
-	else if (in->state != INTAKE_BUSY && in->state != INTAKE_GIVEN)
-		intake_close(in);
-}
 
 /* ---- accepting -------------------------------------------------------------------------- */
 
@@ -428,7 +433,7 @@ static void intake_adopt(struct intake *in)
  */
 static void intake_close_if_idle(struct intake *in)
 {
-	if (evbuffer_get_length(in->input) > 0)
+	if (intake_has_input(in))
 		return; /* its turn comes */
 	intake_read_first(in);
 	if (in->state != INTAKE_IDLE)
@@ -439,26 +444,36 @@ static void intake_close_if_idle(struct intake *in)
 		deadline_set(&in->deadline, INTAKE_LATE_S);
 }
 
-static void intake_on_turn(evutil_socket_t fd, short what, void *arg)
+static void intake_on_deadline(void *arg)
 {
 	struct intake *in = arg;
 
-	(void)fd;
-	(void)what;
 	switch (in->state) {
 	case INTAKE_NEW:
 		intake_adopt(in);
 		return;
+	case INTAKE_IDLE:
+		if (intake_has_input(in)) /* a pipelined request lies there already */
+			intake_read_head(in);
+		else if (in->shared->draining && in->known)
+			intake_close_if_idle(in);
+		else
+			intake_close(in);
+		return;
+	case INTAKE_HEAD:
+		intake_raise(in, FAIL_HEAD_TIMEOUT, NULL);
+		return;
+	case INTAKE_BUSY:
+		in->user->on_gone(FAIL_CLIENT_TIMEOUT, in->user_arg);
+		return;
+	case INTAKE_GIVEN:
+		return;
+	case INTAKE_FLUSH:
+	case INTAKE_DISCARD:
+		intake_close(in);
+		return;
 	case INTAKE_CLOSED:
 		intake_free(in);
-		return;
-	case INTAKE_IDLE: /* a pipelined request lies there already, or the end has come */
-		if (evbuffer_get_length(in->input) > 0)
-			intake_read_head(in);
-		else if (in->shared->draining)
-			intake_close_if_idle(in);
-		return;
-	default:
 		return;
 	}
 }
@@ -469,13 +484,8 @@ struct bufferevent *intake_new(struct intake_shared *shared)
 
 	if (!in)
 		return NULL;
-	in->input = evbuffer_new();
 	in->bev = bufferevent_socket_new(shared->base, -1, 0);
-	if (!in->input || !in->bev) {
-		if (in->input)
-			evbuffer_free(in->input);
-		if (in->bev)
-			bufferevent_free(in->bev);
+	if (!in->bev) {
 		recycle_free(in);
 		return NULL;
 	}
@@ -483,12 +493,11 @@ struct bufferevent *intake_new(struct intake_shared *shared)
 	in->shared = shared;
 	in->state = INTAKE_NEW;
 	deadline_init(&in->deadline, shared->base, intake_on_deadline, in);
-	event_assign(&in->turn, shared->base, -1, 0, intake_on_turn, in);
 	LIST_INSERT_HEAD(&shared->intakes, in, all);
 	shared->count++;
 	metrics_add(shared->metrics, METRIC_CLIENTS, 1);
 	metrics_add(shared->metrics, METRIC_CLIENTS_TOTAL, 1);
-	event_active(&in->turn, 0, 0);
+	deadline_soon(&in->deadline);
 	return in->bev;
 }
 
@@ -545,9 +554,21 @@ struct wire *intake_wire(struct intake *in)
 	return &in->wire;
 }
 
+bool intake_has_input(const struct intake *in)
+{
+	return in->input && evbuffer_get_length(in->input) > 0;
+}
+
 struct evbuffer *intake_input(struct intake *in)
 {
+	if (!in->input)
+		in->input = evbuffer_new();
 	return in->input;
+}
+
+void intake_allow(struct intake *in, int seconds)
+{
+	deadline_set(&in->deadline, seconds);
 }
 
 bool intake_draining(const struct intake *in)
@@ -587,10 +608,13 @@ static void intake_next(struct intake *in)
 	}
 	in->state = INTAKE_IDLE;
 	memset(&in->scan, 0, sizeof(in->scan));
-	deadline_set(&in->deadline, in->shared->config->timeouts.idle);
+	if (!intake_has_input(in))
+		intake_drop_input(in);
 	wire_read_on(&in->wire);
-	if (evbuffer_get_length(in->input) > 0 || in->shared->draining)
-		event_active(&in->turn, 0, 0);
+	if (intake_has_input(in) || in->shared->draining)
+		deadline_soon(&in->deadline);
+	else
+		deadline_set(&in->deadline, in->shared->config->timeouts.idle);
 }
 
 void intake_finish(struct intake *in, enum intake_end end)

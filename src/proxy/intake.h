@@ -95,12 +95,16 @@ void intake_free_all(struct intake_shared *shared);
 void intake_set_user(struct intake *in, const struct intake_user *user, void *arg);
 const struct addr *intake_client(const struct intake *in);
 struct wire *intake_wire(struct intake *in); /* for writing */
-struct evbuffer *intake_input(struct intake *in);
+bool intake_has_input(const struct intake *in);
+struct evbuffer *intake_input(struct intake *in); /* NULL: out of memory */
 bool intake_draining(const struct intake *in);
 
 /* Stop and resume reading.  While paused a client that closes is still noticed. */
 void intake_pause(struct intake *in);
 void intake_resume(struct intake *in);
+
+/* on_gone(FAIL_CLIENT_TIMEOUT) in so many seconds, unless it is finished before. */
+void intake_allow(struct intake *in, int seconds);
 
 /* Leave the descriptor (still owned by evhttp, which closes it at intake_finish) to a user to poll.
  */

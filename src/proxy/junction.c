@@ -87,7 +87,7 @@ struct junction *junction_start(struct event_base *base, struct pipe_pool *pipes
 {
 	struct junction *j = recycle_zero(sizeof(*j));
 	struct evbuffer *first = NULL;
-	struct tunnel_sides ends = {.client_prefix = intake_input(sides->intake)};
+	struct tunnel_sides ends = {.client_prefix = NULL};
 
 	if (!j) {
 		if (sides->up)
@@ -105,6 +105,8 @@ struct junction *junction_start(struct event_base *base, struct pipe_pool *pipes
 	if (first) {
 		ends.client_fd = intake_wire(sides->intake)->fd;
 		ends.server_fd = j->server_fd;
+		if (intake_has_input(sides->intake))
+			ends.client_prefix = intake_input(sides->intake);
 		ends.server_prefix = first;
 		j->tunnel = tunnel_start(
 		    base, pipes, &ends, (struct timeval){idle_s, 0}, junction_on_tunnelled, j);

@@ -39,8 +39,7 @@ struct upstream {
 	struct addr address;
 	struct origin *origin;
 	struct wire wire;
-	struct deadline idle_deadline;
-	struct event turn;
+	struct deadline deadline; /* of idling; and to be freed */
 	enum upstream_state state;
 	bool wired;        /* the wire is on the descriptor */
 	bool silent;       /* nothing has come since it was handed out */
@@ -78,20 +77,12 @@ static void upstream_unpool(struct upstream *up)
 static void upstream_free(struct upstream *up)
 {
 	upstream_unpool(up);
-	event_del(&up->turn);
-	deadline_done(&up->idle_deadline);
+	deadline_done(&up->deadline);
 	if (up->wired)
 		wire_done(&up->wire);
 	origin_free(up->origin);
 	metrics_sub(up->pool->metrics, METRIC_ORIGINS, 1);
 	recycle_free(up);
-}
-
-static void upstream_on_turn(evutil_socket_t fd, short what, void *arg)
-{
-	(void)fd;
-	(void)what;
-	upstream_free(arg);
 }
 
 /*
@@ -107,8 +98,7 @@ void upstream_discard(struct upstream *up)
 	up->user = NULL;
 	if (up->wired)
 		wire_done(&up->wire);
-	deadline_stop(&up->idle_deadline);
-	event_active(&up->turn, 0, 0);
+	deadline_soon(&up->deadline);
 }
 
 void upstream_abort(struct upstream *up)
@@ -213,7 +203,8 @@ static bool upstream_go_on(struct upstream *up, enum upstream_next next, struct 
 	if (next == UPSTREAM_AGAIN || next == UPSTREAM_STOP) {
 		if (next == UPSTREAM_STOP)
 			up->state = UPSTREAM_STOPPED;
-		error = evbuffer_add(in, rest.ptr, rest.len);
+		/* Of nothing libevent 2.1.12 makes a chain of 1 KiB. */
+		error = rest.len > 0 ? evbuffer_add(in, rest.ptr, rest.len) : 0;
 	} else {
 		up->state = body ? UPSTREAM_READING_BODY : UPSTREAM_COMPLETE;
 		if (!body)
@@ -401,9 +392,14 @@ static const struct origin_handler upstream_origin_handler = {
     .on_body = upstream_on_body,
 };
 
-static void upstream_on_idle_deadline(void *arg)
+static void upstream_on_deadline(void *arg)
 {
-	upstream_discard(arg);
+	struct upstream *up = arg;
+
+	if (up->state == UPSTREAM_DEAD)
+		upstream_free(up);
+	else
+		upstream_discard(up);
 }
 
 /* One attempt of the race. */
@@ -419,8 +415,7 @@ static void *upstream_attempt(struct race *race, const struct addr *to, void *ar
 	up->pool = pool;
 	up->race = race;
 	up->address = *to;
-	deadline_init(&up->idle_deadline, pool->base, upstream_on_idle_deadline, up);
-	event_assign(&up->turn, pool->base, -1, 0, upstream_on_turn, up);
+	deadline_init(&up->deadline, pool->base, upstream_on_deadline, up);
 	metrics_add(pool->metrics, METRIC_ORIGINS, 1);
 	up->origin = origin_new(pool->base, to, &upstream_origin_handler, up);
 	if (up->origin)
@@ -540,7 +535,7 @@ static struct upstream *upstream_take_idle(struct upstream_pool *pool, const str
 		struct upstream *up = upstream_of(item);
 
 		metrics_sub(pool->metrics, METRIC_ORIGINS_IDLE, 1);
-		deadline_stop(&up->idle_deadline);
+		deadline_stop(&up->deadline);
 		up->state = UPSTREAM_COMPLETE;
 		/*
 		 * One that has closed or spoken out of turn is known by the loop's last poll.  What
@@ -580,7 +575,7 @@ void upstream_give(struct upstream *up, bool reusable)
 	up->state = UPSTREAM_IDLE;
 	up->user = NULL;
 	metrics_add(up->pool->metrics, METRIC_ORIGINS_IDLE, 1);
-	deadline_set(&up->idle_deadline, config->limits.pool_idle);
+	deadline_set(&up->deadline, config->limits.pool_idle);
 	wire_read_on(&up->wire);
 }
 
