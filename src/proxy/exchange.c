@@ -27,18 +27,22 @@
 /* What a step says: go on, wait for a callback, it failed (x->fail), or x->text is the answer. */
 enum outcome { NEXT, WAIT, FAILED, ANSWERED };
 
+/* Where a request wants to go.  A tunnel, once it stands, can do without. */
+struct route {
+	struct target target;
+	size_t addr_count;
+	struct addr addrs[RESOLVER_ADDRS_MAX];
+};
+
 struct exchange {
 	const struct exchange_services *services;
 	struct config *config;
 	struct intake *intake;
 	const struct head *head; /* NULL: the request could not be read */
 	bool to_head;            /* its method is HEAD */
-	struct target target;
-	bool has_target;
+	struct route *route;     /* NULL: not known yet, or no more of interest */
 	size_t step;
 	int max_forwards;
-	struct addr addrs[RESOLVER_ADDRS_MAX];
-	size_t addr_count;
 	struct addr destination; /* family 0 until connected */
 
 	/* Under way; at most one of them is not NULL. */
@@ -122,6 +126,7 @@ static void exchange_close(struct exchange *x)
 	if (x->server_fd >= 0)
 		close(x->server_fd);
 	text_done(&x->text);
+	recycle_free(x->route);
 	config_unref(x->config);
 	intake_finish(x->intake, x->end);
 	recycle_free(x);
@@ -209,8 +214,8 @@ static struct reply exchange_reply(const struct exchange *x)
 		reply.minor = x->head->minor;
 		reply.html = reply_accepts_html(exchange_field(x, FIELD_ACCEPT));
 	}
-	if (x->has_target)
-		reply.host = x->target.authority;
+	if (x->route)
+		reply.host = x->route->target.authority;
 	return reply;
 }
 
@@ -279,7 +284,7 @@ static enum outcome exchange_admit(struct exchange *x)
 static enum outcome exchange_home(struct exchange *x)
 {
 	struct reply reply = exchange_reply(x);
-	enum fail fail = home_write(&x->text, x->head, &x->target, &reply);
+	enum fail fail = home_write(&x->text, x->head, &x->route->target, &reply);
 
 	if (fail != FAIL_NONE)
 		return failed(x, fail, NULL);
@@ -287,27 +292,47 @@ static enum outcome exchange_home(struct exchange *x)
 	return ANSWERED;
 }
 
+static void exchange_drop_route(struct exchange *x)
+{
+	recycle_free(x->route);
+	x->route = NULL;
+}
+
+static enum fail exchange_read_target(struct exchange *x, const char **ret_why)
+{
+	enum fail fail;
+
+	x->route = recycle_alloc(sizeof(*x->route));
+	if (!x->route)
+		return FAIL_NO_MEMORY;
+	fail = target_parse(x->head->method, x->head->target, &x->route->target, ret_why);
+	if (fail != FAIL_NONE)
+		exchange_drop_route(x);
+	return fail;
+}
+
 static enum outcome exchange_judge(struct exchange *x)
 {
 	const char *why = NULL;
-	enum fail fail = target_parse(x->head->method, x->head->target, &x->target, &why);
+	enum fail fail = exchange_read_target(x, &why);
+	const struct target *target;
 
 	if (fail != FAIL_NONE)
 		return failed(x, fail, why);
-	x->has_target = true;
-	if (x->target.form == TARGET_ORIGIN)
+	target = &x->route->target;
+	if (target->form == TARGET_ORIGIN)
 		return exchange_home(x);
 	fail = headers_check_loop(x->head, x->config->name);
 	if (fail == FAIL_NONE)
 		fail = headers_max_forwards(x->head, &x->max_forwards, &why);
 	if (fail != FAIL_NONE)
 		return failed(x, fail, why);
-	if (x->target.form == TARGET_ASTERISK || x->max_forwards == 0)
+	if (target->form == TARGET_ASTERISK || x->max_forwards == 0)
 		return exchange_home(x);
 	if (x->max_forwards > 0)
 		x->max_forwards--;
-	if (x->target.form == TARGET_AUTHORITY &&
-	    !acl_allows_connect_port(x->config->acl, x->target.port)) {
+	if (target->form == TARGET_AUTHORITY &&
+	    !acl_allows_connect_port(x->config->acl, target->port)) {
 		metrics_add(x->services->metrics, METRIC_ACL_DENIED_TOTAL, 1);
 		return failed(x, FAIL_PORT_DENIED, NULL);
 	}
@@ -328,8 +353,8 @@ static enum outcome exchange_resolved(struct exchange *x, const struct resolver_
 
 	if (answer->status != RESOLVER_OK)
 		return failed(x, fails[answer->status], NULL);
-	x->addr_count = answer->count;
-	memcpy(x->addrs, answer->addrs, answer->count * sizeof(x->addrs[0]));
+	x->route->addr_count = answer->count;
+	memcpy(x->route->addrs, answer->addrs, answer->count * sizeof(answer->addrs[0]));
 	return NEXT;
 }
 
@@ -352,7 +377,7 @@ static void exchange_on_resolved(const struct resolver_answer *answer, void *arg
 
 static enum outcome exchange_resolve(struct exchange *x)
 {
-	struct slice name = {x->target.host, x->target.host_len};
+	struct slice name = {x->route->target.host, x->route->target.host_len};
 	struct resolver_answer answer;
 
 	if (resolver_peek(x->services->resolver, name, &answer))
@@ -365,14 +390,15 @@ static enum outcome exchange_resolve(struct exchange *x)
 
 static enum outcome exchange_vet(struct exchange *x)
 {
+	struct route *route = x->route;
 	size_t kept = 0;
 
-	for (size_t i = 0; i < x->addr_count; i++) {
-		x->addrs[i].port = x->target.port;
-		if (acl_allows_address(x->config->acl, &x->addrs[i]))
-			x->addrs[kept++] = x->addrs[i];
+	for (size_t i = 0; i < route->addr_count; i++) {
+		route->addrs[i].port = route->target.port;
+		if (acl_allows_address(x->config->acl, &route->addrs[i]))
+			route->addrs[kept++] = route->addrs[i];
 	}
-	x->addr_count = kept;
+	route->addr_count = kept;
 	if (kept > 0)
 		return NEXT;
 	metrics_add(x->services->metrics, METRIC_ACL_DENIED_TOTAL, 1);
@@ -441,21 +467,22 @@ static bool exchange_is_repeatable(const struct exchange *x)
 static enum outcome exchange_connect(struct exchange *x)
 {
 	struct timeval total = {x->config->timeouts.connect, 0};
+	const struct route *to = x->route;
 
-	if (x->target.form == TARGET_AUTHORITY) {
+	if (to->target.form == TARGET_AUTHORITY) {
 		x->connector = connector_start(
-		    x->services->base, x->addrs, x->addr_count, total, exchange_on_dialled, x);
+		    x->services->base, to->addrs, to->addr_count, total, exchange_on_dialled, x);
 		return x->connector ? WAIT : failed(x, FAIL_NO_MEMORY, NULL);
 	}
 	if (!x->retried && exchange_is_repeatable(x))
-		x->up = upstream_reuse(x->services->upstreams, x->addrs, x->addr_count);
+		x->up = upstream_reuse(x->services->upstreams, to->addrs, to->addr_count);
 	x->reused = x->up != NULL;
 	if (x->up) {
 		x->destination = *upstream_address(x->up);
 		return NEXT;
 	}
 	x->connecting = upstream_connect_start(
-	    x->services->upstreams, x->addrs, x->addr_count, exchange_on_connected, x);
+	    x->services->upstreams, to->addrs, to->addr_count, exchange_on_connected, x);
 	return x->connecting ? WAIT : failed(x, FAIL_NO_MEMORY, NULL);
 }
 
@@ -482,8 +509,12 @@ static void exchange_join(struct exchange *x, struct upstream *up, const char *g
 	x->server_fd = -1;
 	x->junction = junction_start(x->services->base, x->services->pipes,
 	    x->config->timeouts.tunnel, &sides, x->services->metrics, exchange_on_joined, x);
-	if (x->junction)
+	if (x->junction) {
+		/* It may stand for days. */
+		exchange_drop_route(x);
+		text_done(&x->text);
 		return;
+	}
 	x->fail = FAIL_NO_MEMORY;
 	x->end = INTAKE_DROP;
 	exchange_close(x);
@@ -559,11 +590,11 @@ static enum outcome exchange_relay(struct exchange *x)
 	    .config = x->config,
 	    .intake = x->intake,
 	    .head = x->head,
-	    .target = &x->target,
+	    .target = &x->route->target,
 	    .max_forwards = x->max_forwards};
 	struct upstream *up = x->up;
 
-	if (x->target.form == TARGET_AUTHORITY)
+	if (x->route->target.form == TARGET_AUTHORITY)
 		return exchange_tunnel(x);
 	x->up = NULL;
 	x->forward = forward_start(&request, up, exchange_on_forwarded, x);
