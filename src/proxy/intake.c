@@ -51,8 +51,9 @@ struct intake {
 	struct bufferevent *bev;         /* one reference is ours */
 	struct evhttp_request *req;      /* while BUSY or GIVEN, if evhttp has seen it */
 	bufferevent_data_cb evhttp_read; /* evhttp's own read callback */
-	struct wire wire;
-	struct evbuffer *input; /* made when needed */
+	int fd;                          /* evcon's; -1 when evhttp has closed it */
+	struct wire *wire;               /* on it; NULL when detached */
+	struct evbuffer *input;          /* made when needed */
 	struct deadline deadline;
 	enum intake_state state;
 	enum intake_end end; /* what comes behind FLUSH */
@@ -70,6 +71,14 @@ static void intake_read_head(struct intake *in);
 
 /* ---- closing ---------------------------------------------------------------------------- */
 
+static void intake_drop_wire(struct intake *in)
+{
+	if (in->wire)
+		wire_done(in->wire);
+	recycle_free(in->wire);
+	in->wire = NULL;
+}
+
 static void intake_drop_input(struct intake *in)
 {
 	if (in->input)
@@ -85,11 +94,10 @@ static void intake_free(struct intake *in)
 	shared->count--;
 	metrics_sub(shared->metrics, METRIC_CLIENTS, 1);
 	deadline_done(&in->deadline);
-	if (in->state != INTAKE_NEW)
-		wire_done(&in->wire);
+	intake_drop_wire(in);
 	if (in->evcon) {
 		if (in->end == INTAKE_RESET)
-			wire_reset(in->wire.fd);
+			wire_reset(in->fd);
 		evhttp_connection_free(in->evcon);
 	}
 	bufferevent_decref(in->bev);
@@ -105,17 +113,18 @@ static void intake_free(struct intake *in)
 static void intake_close(struct intake *in)
 {
 	in->state = INTAKE_CLOSED;
-	wire_done(&in->wire);
+	if (in->wire)
+		wire_done(in->wire);
 	deadline_soon(&in->deadline);
 }
 
 static void intake_linger(struct intake *in)
 {
 	in->state = INTAKE_DISCARD;
-	shutdown(in->wire.fd, SHUT_WR);
+	shutdown(in->fd, SHUT_WR);
 	intake_drop_input(in);
 	deadline_set(&in->deadline, in->shared->config->timeouts.linger);
-	wire_read_on(&in->wire);
+	wire_read_on(in->wire);
 }
 
 static void intake_flushed(struct intake *in)
@@ -190,7 +199,8 @@ static void intake_accept_head(struct intake *in, char *head, size_t len)
 	text.ptr = head + in->scan.skipped;
 	text.len = len - in->scan.skipped;
 	fail = head_parse_request(&in->head, text, &why);
-	if (fail == FAIL_NONE && !intake_feed_evhttp(in))
+	/* A CONNECT is none of evhttp's business: it lasts as long as the connection does. */
+	if (fail == FAIL_NONE && !slice_is(in->head.method, "CONNECT") && !intake_feed_evhttp(in))
 		fail = FAIL_NO_MEMORY;
 	intake_raise(in, fail, why);
 }
@@ -283,7 +293,7 @@ static void intake_discard(struct intake *in, size_t got)
 	intake_drop_input(in);
 	in->discarded += got;
 	if (in->discarded >= INTAKE_DISCARD_MAX)
-		wire_read_off(&in->wire, true);
+		wire_read_off(in->wire, true);
 }
 
 /* Returns whether a read brought bytes; at the end and at an error the client is lost. */
@@ -293,7 +303,7 @@ static bool intake_has_read(struct intake *in, ssize_t got)
 		return true;
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return false;
-	wire_read_off(&in->wire, false);
+	wire_read_off(in->wire, false);
 	intake_lose(in, FAIL_CLIENT_GONE);
 	return false;
 }
@@ -301,7 +311,7 @@ static bool intake_has_read(struct intake *in, ssize_t got)
 static void intake_read_first(struct intake *in)
 {
 	char bytes[INTAKE_FIRST_MAX];
-	ssize_t got = wire_read_bytes(&in->wire, bytes, sizeof(bytes));
+	ssize_t got = wire_read_bytes(in->wire, bytes, sizeof(bytes));
 
 	if (intake_has_read(in, got))
 		intake_take_first(in, bytes, (size_t)got);
@@ -317,13 +327,13 @@ static void intake_on_readable(void *arg)
 		intake_read_first(in);
 		return;
 	}
-	if (in->state == INTAKE_BUSY && empty && in->user->on_stream(&in->wire, in->user_arg))
+	if (in->state == INTAKE_BUSY && empty && in->user->on_stream(in->wire, in->user_arg))
 		return;
 	if (!intake_input(in)) {
 		intake_lose(in, FAIL_NO_MEMORY);
 		return;
 	}
-	got = wire_read(&in->wire, in->input, INTAKE_READ_MAX);
+	got = wire_read(in->wire, in->input, INTAKE_READ_MAX);
 	if (!intake_has_read(in, got))
 		return;
 	switch (in->state) {
@@ -334,7 +344,7 @@ static void intake_on_readable(void *arg)
 	case INTAKE_BUSY:
 		in->user->on_input(in->user_arg);
 		if (in->state == INTAKE_BUSY && evbuffer_get_length(in->input) >= INTAKE_AHEAD_MAX)
-			wire_read_off(&in->wire, true);
+			wire_read_off(in->wire, true);
 		return;
 	default:
 		intake_discard(in, (size_t)got);
@@ -348,7 +358,7 @@ static void intake_on_written(void *arg)
 
 	if (in->state == INTAKE_BUSY)
 		in->user->on_written(in->user_arg);
-	else if (in->state == INTAKE_FLUSH && wire_pending(&in->wire) == 0)
+	else if (in->state == INTAKE_FLUSH && wire_pending(in->wire) == 0)
 		intake_flushed(in);
 }
 
@@ -383,8 +393,9 @@ static void intake_on_evhttp_closed(struct evhttp_connection *evcon, void *arg)
 	(void)evcon;
 	in->evcon = NULL;
 	in->req = NULL;
-	wire_done(&in->wire);
-	in->wire.fd = -1;
+	if (in->wire)
+		wire_done(in->wire);
+	in->fd = -1;
 }
 
 /*
@@ -393,14 +404,14 @@ static void intake_on_evhttp_closed(struct evhttp_connection *evcon, void *arg)
  */
 static void intake_adopt(struct intake *in)
 {
-	int fd = bufferevent_getfd(in->bev);
 	bufferevent_event_cb its_event;
 	bufferevent_data_cb its_write;
 	void *evcon;
 
+	in->fd = bufferevent_getfd(in->bev);
 	bufferevent_getcb(in->bev, &in->evhttp_read, &its_write, &its_event, &evcon);
-	if (!evcon || fd < 0) { /* evhttp gave it up for want of memory */
-		if (fd < 0)     /* before it took the bufferevent */
+	if (!evcon || in->fd < 0) { /* evhttp gave it up for want of memory */
+		if (in->fd < 0)     /* before it took the bufferevent */
 			bufferevent_free(in->bev);
 		intake_free(in);
 		return;
@@ -409,14 +420,14 @@ static void intake_adopt(struct intake *in)
 	evhttp_connection_set_closecb(in->evcon, intake_on_evhttp_closed, in);
 	/* evhttp remembers the descriptor, and closes it; it is ours to poll. */
 	bufferevent_setfd(in->bev, -1);
-	wire_init(&in->wire, in->shared->base, fd, &intake_wire_handler, in);
+	wire_init(in->wire, in->shared->base, in->fd, &intake_wire_handler, in);
 	in->state = INTAKE_IDLE;
 	/* A client without an address is of no use. */
 	if (addr_from_sockaddr(evhttp_connection_get_addr(in->evcon), &in->client) != 0) {
 		intake_close(in);
 		return;
 	}
-	wire_read_on(&in->wire);
+	wire_read_on(in->wire);
 	if (in->shared->count > (size_t)in->shared->config->limits.clients) {
 		intake_raise(in, FAIL_OVERLOAD, "The proxy has as many clients as it may have.");
 		return;
@@ -484,8 +495,10 @@ struct bufferevent *intake_new(struct intake_shared *shared)
 
 	if (!in)
 		return NULL;
-	in->bev = bufferevent_socket_new(shared->base, -1, 0);
+	in->wire = recycle_zero(sizeof(*in->wire));
+	in->bev = in->wire ? bufferevent_socket_new(shared->base, -1, 0) : NULL;
 	if (!in->bev) {
+		recycle_free(in->wire);
 		recycle_free(in);
 		return NULL;
 	}
@@ -551,7 +564,7 @@ const struct addr *intake_client(const struct intake *in)
 
 struct wire *intake_wire(struct intake *in)
 {
-	return &in->wire;
+	return in->wire;
 }
 
 bool intake_has_input(const struct intake *in)
@@ -578,18 +591,18 @@ bool intake_draining(const struct intake *in)
 
 void intake_pause(struct intake *in)
 {
-	wire_read_off(&in->wire, true);
+	wire_read_off(in->wire, true);
 }
 
 void intake_resume(struct intake *in)
 {
-	wire_read_on(&in->wire);
+	wire_read_on(in->wire);
 }
 
 void intake_detach(struct intake *in)
 {
 	in->state = INTAKE_GIVEN;
-	wire_done(&in->wire);
+	intake_drop_wire(in);
 }
 
 /*
@@ -601,7 +614,8 @@ static void intake_next(struct intake *in)
 	struct evhttp_request *req = in->req;
 
 	in->req = NULL;
-	evhttp_send_reply_end(req);
+	if (req)
+		evhttp_send_reply_end(req);
 	if (!in->evcon) {
 		intake_close(in);
 		return;
@@ -610,7 +624,7 @@ static void intake_next(struct intake *in)
 	memset(&in->scan, 0, sizeof(in->scan));
 	if (!intake_has_input(in))
 		intake_drop_input(in);
-	wire_read_on(&in->wire);
+	wire_read_on(in->wire);
 	if (intake_has_input(in) || in->shared->draining)
 		deadline_soon(&in->deadline);
 	else
@@ -627,7 +641,7 @@ void intake_finish(struct intake *in, enum intake_end end)
 	recycle_free(in->head_text);
 	in->head_text = NULL;
 	in->end = end;
-	if (end == INTAKE_KEEP && in->req && !given) {
+	if (end == INTAKE_KEEP && in->evcon && !given) {
 		intake_next(in);
 		return;
 	}
@@ -635,11 +649,11 @@ void intake_finish(struct intake *in, enum intake_end end)
 		intake_close(in);
 		return;
 	}
-	if (wire_pending(&in->wire) == 0) {
+	if (wire_pending(in->wire) == 0) {
 		intake_flushed(in);
 		return;
 	}
 	in->state = INTAKE_FLUSH;
-	wire_read_off(&in->wire, true);
+	wire_read_off(in->wire, true);
 	deadline_set(&in->deadline, in->shared->config->timeouts.body);
 }
