@@ -44,6 +44,11 @@ enum intake_state {
 	INTAKE_CLOSED   /* to be freed on the next turn */
 };
 
+struct intake_head {
+	struct head head;
+	char text[]; /* what was skipped in front of it included */
+};
+
 struct intake {
 	LIST_ENTRY(intake) all;
 	struct intake_shared *shared;
@@ -61,8 +66,7 @@ struct intake {
 	size_t discarded; /* bytes, while lingering */
 	bool known;       /* has had a request */
 	struct head_scan scan;
-	char *head_text; /* of the request under way */
-	struct head head;
+	struct intake_head *head; /* of the request under way, once it is complete */
 	const struct intake_user *user;
 	void *user_arg;
 };
@@ -86,6 +90,14 @@ static void intake_drop_input(struct intake *in)
 	in->input = NULL;
 }
 
+static void intake_drop_head(struct intake *in)
+{
+	if (in->head)
+		head_done(&in->head->head);
+	recycle_free(in->head);
+	in->head = NULL;
+}
+
 static void intake_free(struct intake *in)
 {
 	struct intake_shared *shared = in->shared;
@@ -102,8 +114,7 @@ static void intake_free(struct intake *in)
 	}
 	bufferevent_decref(in->bev);
 	intake_drop_input(in);
-	head_done(&in->head);
-	recycle_free(in->head_text);
+	intake_drop_head(in);
 	recycle_free(in);
 	if (shared->count == 0 && shared->on_empty)
 		shared->on_empty(shared->on_empty_arg);
@@ -151,12 +162,14 @@ static void intake_lose(struct intake *in, enum fail why)
 static void intake_raise(struct intake *in, enum fail fail, const char *why)
 {
 	static const char method[] = "HEAD ";
-	struct intake_request request = {
-	    .intake = in, .head = fail == FAIL_NONE ? &in->head : NULL, .fail = fail, .why = why};
+	struct intake_request request = {.intake = in,
+	    .head = fail == FAIL_NONE ? &in->head->head : NULL,
+	    .fail = fail,
+	    .why = why};
 
-	if (in->head_text)
+	if (in->head)
 		request.to_head =
-		    strncmp(in->head_text + in->scan.skipped, method, sizeof(method) - 1) == 0;
+		    strncmp(in->head->text + in->scan.skipped, method, sizeof(method) - 1) == 0;
 
 	in->state = INTAKE_BUSY;
 	in->known = true;
@@ -188,19 +201,27 @@ bool intake_take_request(struct intake_shared *shared, struct evhttp_request *re
 	return true;
 }
 
-/* A whole head, what was skipped in front of it included.  Takes the text. */
-static void intake_accept_head(struct intake *in, char *head, size_t len)
+/* -1 when out of memory. */
+static int intake_copy_head(struct intake *in, const char *bytes, size_t len)
+{
+	in->head = recycle_alloc(sizeof(*in->head) + len);
+	if (!in->head)
+		return -1;
+	in->head->head = (struct head){.fields = NULL};
+	memcpy(in->head->text, bytes, len);
+	return 0;
+}
+
+/* The whole head is there. */
+static void intake_accept_head(struct intake *in, size_t len)
 {
 	const char *why = NULL;
-	enum fail fail;
-	struct slice text;
+	struct head *head = &in->head->head;
+	struct slice text = {in->head->text + in->scan.skipped, len - in->scan.skipped};
+	enum fail fail = head_parse_request(head, text, &why);
 
-	in->head_text = head;
-	text.ptr = head + in->scan.skipped;
-	text.len = len - in->scan.skipped;
-	fail = head_parse_request(&in->head, text, &why);
 	/* A CONNECT is none of evhttp's business: it lasts as long as the connection does. */
-	if (fail == FAIL_NONE && !slice_is(in->head.method, "CONNECT") && !intake_feed_evhttp(in))
+	if (fail == FAIL_NONE && !slice_is(head->method, "CONNECT") && !intake_feed_evhttp(in))
 		fail = FAIL_NO_MEMORY;
 	intake_raise(in, fail, why);
 }
@@ -231,7 +252,6 @@ static void intake_read_head(struct intake *in)
 {
 	size_t len = evbuffer_get_length(in->input), head_len;
 	const char *bytes = (const char *)evbuffer_pullup(in->input, -1);
-	char *head;
 
 	if (!bytes) {
 		intake_raise(in, FAIL_NO_MEMORY, NULL);
@@ -239,13 +259,12 @@ static void intake_read_head(struct intake *in)
 	}
 	if (intake_scan(in, bytes, len, &head_len) != HEAD_COMPLETE)
 		return;
-	head = recycle_alloc(head_len);
-	if (!head) {
+	if (intake_copy_head(in, bytes, head_len) != 0) {
 		intake_raise(in, FAIL_NO_MEMORY, NULL);
 		return;
 	}
-	evbuffer_remove(in->input, head, head_len);
-	intake_accept_head(in, head, head_len);
+	evbuffer_drain(in->input, head_len);
+	intake_accept_head(in, head_len);
 }
 
 /* What came behind a head, or is a part of one.  -1 when out of memory. */
@@ -260,26 +279,15 @@ static int intake_keep(struct intake *in, const char *bytes, size_t len)
 static void intake_take_first(struct intake *in, const char *bytes, size_t len)
 {
 	size_t head_len = 0;
-	char *head = NULL;
+	enum head_progress progress = intake_scan(in, bytes, len, &head_len);
 
-	switch (intake_scan(in, bytes, len, &head_len)) {
-	case HEAD_BAD:
+	if (progress == HEAD_BAD)
 		return;
-	case HEAD_MORE:
-		head_len = 0;
-		break;
-	case HEAD_COMPLETE:
-		head = recycle_alloc(head_len);
-		if (head)
-			memcpy(head, bytes, head_len);
-		break;
-	}
-	if ((head_len > 0 && !head) || intake_keep(in, bytes + head_len, len - head_len) != 0) {
-		recycle_free(head);
+	if ((head_len > 0 && intake_copy_head(in, bytes, head_len) != 0) ||
+	    intake_keep(in, bytes + head_len, len - head_len) != 0)
 		intake_raise(in, FAIL_NO_MEMORY, NULL);
-	} else if (head) {
-		intake_accept_head(in, head, head_len);
-	}
+	else if (head_len > 0)
+		intake_accept_head(in, head_len);
 }
 
 /* ---- the wire --------------------------------------------------------------------------- */
@@ -636,10 +644,7 @@ void intake_finish(struct intake *in, enum intake_end end)
 	bool given = in->state == INTAKE_GIVEN;
 
 	in->user = NULL;
-	head_done(&in->head);
-	memset(&in->head, 0, sizeof(in->head));
-	recycle_free(in->head_text);
-	in->head_text = NULL;
+	intake_drop_head(in);
 	in->end = end;
 	if (end == INTAKE_KEEP && in->evcon && !given) {
 		intake_next(in);

@@ -205,9 +205,16 @@ enum relay_state relay_close(struct relay *r)
 	return body_close(&r->body) ? relay_end(r) : RELAY_BAD;
 }
 
+/*
+ * A sink that did not take all of a long run at once gets the rest through a pipe: until it has
+ * taken what it was given, nothing more is read into memory.
+ */
 bool relay_is_full(const struct relay *r)
 {
-	return wire_is_piped(r->sink) || wire_pending(r->sink) >= r->high;
+	size_t pending = wire_pending(r->sink);
+
+	return wire_is_piped(r->sink) || pending >= r->high ||
+	       (pending > 0 && body_run(&r->body) >= RELAY_SPLICE_LEAST);
 }
 
 bool relay_has_room(const struct relay *r)
