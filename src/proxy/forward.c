@@ -173,13 +173,13 @@ static void forward_pace(struct forward *f)
 {
 	if (!f->up)
 		return;
-	if (relay_is_full(&f->down_relay))
+	if (relay_is_behind(&f->down_relay))
 		upstream_pause(f->up);
 	else if (relay_has_room(&f->down_relay))
 		upstream_resume(f->up);
 	if (f->request_done || f->upload_dead)
 		return;
-	if (relay_is_full(&f->up_relay))
+	if (relay_is_behind(&f->up_relay))
 		intake_pause(f->request.intake);
 	else if (relay_has_room(&f->up_relay))
 		intake_resume(f->request.intake);

@@ -205,16 +205,18 @@ enum relay_state relay_close(struct relay *r)
 	return body_close(&r->body) ? relay_end(r) : RELAY_BAD;
 }
 
-/*
- * A sink that did not take all of a long run at once gets the rest through a pipe: until it has
- * taken what it was given, nothing more is read into memory.
- */
 bool relay_is_full(const struct relay *r)
 {
-	size_t pending = wire_pending(r->sink);
+	return wire_is_piped(r->sink) || wire_pending(r->sink) >= r->high;
+}
 
-	return wire_is_piped(r->sink) || pending >= r->high ||
-	       (pending > 0 && body_run(&r->body) >= RELAY_SPLICE_LEAST);
+/* What can be spliced is not read into memory as long as there is something else to send. */
+bool relay_is_behind(const struct relay *r)
+{
+	uint64_t run = body_run(&r->body);
+	bool splices = relay_keeps_chunks(r) ? r->large && run > 0 : run >= RELAY_SPLICE_LEAST;
+
+	return relay_is_full(r) || (splices && wire_pending(r->sink) > 0);
 }
 
 bool relay_has_room(const struct relay *r)

@@ -55,8 +55,9 @@ void relay_flush(struct relay *r);
 /* The source has closed: RELAY_ENDED when that was the body's end, else RELAY_BAD. */
 MUST_USE enum relay_state relay_close(struct relay *r);
 
-bool relay_is_full(const struct relay *r);  /* stop the source */
-bool relay_has_room(const struct relay *r); /* let it go on */
+bool relay_is_full(const struct relay *r);   /* not to be pushed to */
+bool relay_is_behind(const struct relay *r); /* stop the source */
+bool relay_has_room(const struct relay *r);  /* let it go on */
 
 void relay_done(struct relay *r);
 

@@ -316,26 +316,46 @@ static void a_close_ends_only_what_has_no_other_end(void **state)
 	assert_int_equal(relay_close(&chunked), RELAY_BAD);
 }
 
-static void is_full_at_its_high_mark(void **state)
+/* While a sink has something to send, no more is read of what can be spliced. */
+static void is_full_at_its_high_mark_and_behind_before(void **state)
 {
+	static const struct {
+		struct relay relay;
+		bool splices;
+	} kinds[] = {
+	    {{.out = BODY_CLOSE, .body = {.kind = BODY_CLOSE}}, true},
+	    {{.out = BODY_LENGTH, .body = {.kind = BODY_LENGTH, .left = 1000000}}, true},
+	    {{.out = BODY_LENGTH, .body = {.kind = BODY_LENGTH, .left = 1000}}, false},
+	    {{.out = BODY_CHUNKED, .body = {.kind = BODY_CHUNKED}}, false},
+	};
 	struct event_base *base = event_base_new();
-	struct wire wire;
-	struct relay relay = {.out = BODY_CLOSE, .sink = &wire, .high = 8};
-	int fds[2];
 
 	(void)state;
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-	wire_init(&wire, base, fds[0], &quiet, NULL);
-	assert_false(relay_is_full(&relay));
-	assert_int_equal(wire_write(&wire, "12345678", 8), 0);
-	assert_true(relay_is_full(&relay));
-	assert_false(relay_has_room(&relay));
-	wire_flush(&wire);
-	assert_false(relay_is_full(&relay));
-	assert_true(relay_has_room(&relay));
-	wire_done(&wire);
-	close(fds[0]);
-	close(fds[1]);
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		struct wire wire;
+		struct relay relay = kinds[i].relay;
+		int fds[2];
+
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+		wire_init(&wire, base, fds[0], &quiet, NULL);
+		relay.sink = &wire;
+		relay.high = 8;
+		assert_false(relay_is_behind(&relay));
+		assert_int_equal(wire_write(&wire, "1", 1), 0);
+		assert_false(relay_is_full(&relay));
+		assert_int_equal(relay_is_behind(&relay), kinds[i].splices);
+		assert_int_equal(wire_write(&wire, "2345678", 7), 0);
+		assert_true(relay_is_full(&relay));
+		assert_true(relay_is_behind(&relay));
+		assert_false(relay_has_room(&relay));
+		wire_flush(&wire);
+		assert_false(relay_is_full(&relay));
+		assert_false(relay_is_behind(&relay));
+		assert_true(relay_has_room(&relay));
+		wire_done(&wire);
+		close(fds[0]);
+		close(fds[1]);
+	}
 	event_base_free(base);
 }
 
@@ -346,7 +366,7 @@ int main(void)
 	    cmocka_unit_test(any_cut_gives_the_same_chunks),
 	    cmocka_unit_test(large_chunks_are_spliced_whole),
 	    cmocka_unit_test(a_close_ends_only_what_has_no_other_end),
-	    cmocka_unit_test(is_full_at_its_high_mark),
+	    cmocka_unit_test(is_full_at_its_high_mark_and_behind_before),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
