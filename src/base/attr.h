@@ -12,4 +12,7 @@
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 
+/* Seldom called: kept out of the way of its callers. */
+#define COLD __attribute__((cold, noinline))
+
 #endif

@@ -15,7 +15,9 @@
 enum {
 	STEP = 16, /* of the sizes that malloc gives */
 	SHELVES = 4096 / STEP,
-	SHELF_MAX = 32 * 1024 /* bytes kept of one size */
+	SHELF_MAX = 32 * 1024, /* bytes kept of one size */
+	TINY = 1,              /* the shelf of what malloc gives least of */
+	TINY_AT_ONCE = 128     /* a page of them */
 };
 
 /* The blocks of one size; the first word of each leads to the next. */
@@ -50,13 +52,36 @@ static size_t shelf_for(size_t size)
 	return (size + STEP - 1 - sizeof(void *)) / STEP;
 }
 
+static void shelf_put(size_t at, void *block)
+{
+	memcpy(block, &shelves[at].first, sizeof(void *));
+	shelves[at].first = block;
+	shelves[at].bytes += at * STEP;
+}
+
+/*
+ * What is tiny may stay longest: libevent 2.1.12 keeps some 20 bytes for ever for each
+ * descriptor there ever was.  Strewn among what comes and goes they would hold a page each.
+ */
+COLD static void *recycle_make(size_t at, size_t size)
+{
+	for (int i = 0; at == TINY && i < TINY_AT_ONCE; i++) {
+		void *block = malloc(TINY * STEP + sizeof(void *));
+
+		if (!block)
+			break;
+		shelf_put(TINY, block);
+	}
+	return malloc(size);
+}
+
 void *recycle_alloc(size_t size)
 {
 	size_t at = shelf_for(size > sizeof(void *) ? size : sizeof(void *) + 1);
 	void *block = at < SHELVES ? shelves[at].first : NULL;
 
 	if (!block)
-		return malloc(size);
+		return recycle_make(at, size);
 	memcpy(&shelves[at].first, block, sizeof(void *));
 	shelves[at].bytes -= at * STEP;
 	return block;
@@ -71,9 +96,7 @@ void recycle_free(void *block)
 		free(block);
 		return;
 	}
-	memcpy(block, &shelves[at].first, sizeof(void *));
-	shelves[at].first = block;
-	shelves[at].bytes += at * STEP;
+	shelf_put(at, block);
 }
 
 void recycle_flush(void)
@@ -90,6 +113,12 @@ void recycle_flush(void)
 }
 
 #endif
+
+void recycle_trim(void)
+{
+	recycle_flush();
+	malloc_trim(0);
+}
 
 void *recycle_zero(size_t size)
 {

@@ -21,4 +21,7 @@ void recycle_free(void *block);           /* NULL is fine */
 /* Give back what the calling thread keeps: before it ends. */
 void recycle_flush(void);
 
+/* And what malloc keeps, of all threads, to the kernel.  Takes milliseconds when it is much. */
+void recycle_trim(void);
+
 #endif

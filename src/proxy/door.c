@@ -190,6 +190,7 @@ struct door *door_new(struct event_base *base, const struct config *config, stru
 	door->shared.on_request_arg = arg;
 	LIST_INIT(&door->shared.intakes);
 	LIST_INIT(&door->places);
+	tide_init(&door->shared.tide, base);
 	evtimer_assign(&door->accept_again, base, door_on_accept_again, door);
 	event_add(&door->accept_again, &never);
 	evhttp_set_bevcb(door->http, door_on_accept, door);
@@ -340,6 +341,7 @@ void door_free(struct door *door)
 		door_forget(place);
 	}
 	intake_free_all(&door->shared);
+	tide_done(&door->shared.tide);
 	evhttp_free(door->http);
 	if (door->spare)
 		bufferevent_free(door->spare);

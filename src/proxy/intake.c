@@ -103,7 +103,7 @@ static void intake_free(struct intake *in)
 	struct intake_shared *shared = in->shared;
 
 	LIST_REMOVE(in, all);
-	shared->count--;
+	tide_set(&shared->tide, --shared->count);
 	metrics_sub(shared->metrics, METRIC_CLIENTS, 1);
 	deadline_done(&in->deadline);
 	intake_drop_wire(in);
@@ -515,7 +515,7 @@ struct bufferevent *intake_new(struct intake_shared *shared)
 	in->state = INTAKE_NEW;
 	deadline_init(&in->deadline, shared->base, intake_on_deadline, in);
 	LIST_INSERT_HEAD(&shared->intakes, in, all);
-	shared->count++;
+	tide_set(&shared->tide, ++shared->count);
 	metrics_add(shared->metrics, METRIC_CLIENTS, 1);
 	metrics_add(shared->metrics, METRIC_CLIENTS_TOTAL, 1);
 	deadline_soon(&in->deadline);

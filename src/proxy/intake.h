@@ -17,6 +17,7 @@
 
 #include "base/attr.h"
 #include "http/reply.h"
+#include "proxy/tide.h"
 
 struct addr;
 struct config;
@@ -71,6 +72,7 @@ struct intake_shared {
 	struct intake *feeding; /* whose stand-in evhttp is reading */
 	LIST_HEAD(intake_list, intake) intakes;
 	size_t count;
+	struct tide tide; /* of their count */
 	bool draining;
 	void (*on_empty)(void *arg); /* the last one has gone; may be NULL */
 	void *on_empty_arg;
