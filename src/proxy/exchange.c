@@ -662,5 +662,8 @@ void exchange_start(const struct intake_request *request, const struct exchange_
 	x->request_done =
 	    !x->head->chunked && (!x->head->has_length || x->head->content_length == 0);
 	x->keep = x->request_done && headers_keep_alive(x->head) && !intake_draining(x->intake);
+	/* A body waits in the kernel until there is somewhere to send it. */
+	if (!x->request_done)
+		intake_pause(x->intake);
 	exchange_run(x);
 }

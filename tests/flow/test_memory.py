@@ -258,14 +258,24 @@ def many_descriptors():
     resource.setrlimit(resource.RLIMIT_NOFILE, old)
 
 
+def assert_goes_back(p, before, grown):
+    """Most of what a crowd took is given back to the kernel some seconds after it has left."""
+    if not SMALL:
+        low = before + grown // 2
+        daemon.poll(lambda: p.status("VmRSS") < low, f"less than {low} KiB", 2 * TIMEOUT)
+
+
 @pytest.mark.parametrize("direction", ["down", "up"])
 def test_a_thousand_that_do_not_read(many_descriptors, idle, direction):
-    p, before = idle
+    p, _ = idle
     count = 100 if SMALL else 1000
     crowd = Crowd(p.address, direction)
+    before = p.status("VmRSS")
     try:
         crowd.run(count)
-        assert_grew(p, before, count)
+        grown = p.status("VmRSS") - before
+        print(f"{grown / count} KiB for each")
+        assert SMALL or grown <= 64 * count
         # It still serves others.
         with_one_more = Client(p.address)
         assert with_one_more.get("/").status in (200, 404)
@@ -273,3 +283,28 @@ def test_a_thousand_that_do_not_read(many_descriptors, idle, direction):
     finally:
         crowd.close()
     daemon.poll(lambda: p.descriptors("socket") < 100, "the sockets to be closed")
+    assert_goes_back(p, before, grown)
+
+
+@pytest.mark.parametrize("kind, most", [("client", 3.25), ("tunnel", 4.25)])
+def test_what_an_idle_one_takes(many_descriptors, idle, kind, most):
+    p, _ = idle
+    count = 100 if SMALL else 1000
+    # Its kernel accepts, and nothing is ever said.
+    with socket.create_server(("127.0.0.1", 0), backlog=count) as quiet:
+        authority = "127.0.0.1:%d" % quiet.getsockname()[1]
+        before = p.status("VmRSS")
+        crowd = []
+        for _ in range(count):
+            c = Client(p.address)
+            crowd.append(c)
+            if kind == "tunnel":
+                assert c.connect_to(authority).status == 200
+            else:
+                assert c.get("/").status in (200, 404)
+        grown = p.status("VmRSS") - before
+        print(f"{grown / count} KiB for each")
+        assert SMALL or grown <= most * count
+        for c in crowd:
+            c.close()
+    assert_goes_back(p, before, grown)
