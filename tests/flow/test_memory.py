@@ -171,8 +171,13 @@ def test_one_chunk_of_a_gigabyte_that_is_read(idle, origin, client, direction):
 class Crowd:
     """Very many clients and their origin in one loop: all push, nobody reads."""
 
-    def __init__(self, address, direction):
+    CHUNK = b"4000\r\n" + bytes(0x4000) + b"\r\n"
+
+    def __init__(self, address, direction, framing):
         self.address = address
+        self.head = b"Transfer-Encoding: chunked\r\n\r\n" if framing == "chunks" else HEADS[framing]
+        self.stream = memoryview(4 * self.CHUNK) if framing == "chunks" else BLOCK
+        self.sent = {}
         self.direction = direction
         self.selector = selectors.DefaultSelector()
         self.sockets, self.pushing = [], 0
@@ -191,7 +196,7 @@ class Crowd:
         sock.setblocking(False)
         head = f"http://{self.authority}/ HTTP/1.1\r\nHost: {self.authority}\r\n"
         if self.direction == "up":
-            sock.send(f"PUT {head}".encode() + HEADS["length"])
+            sock.send(f"PUT {head}".encode() + self.head)
             self.sockets.append(sock)
         else:
             sock.send(f"GET {head}\r\n".encode())
@@ -212,13 +217,14 @@ class Crowd:
             self.selector.unregister(sock)
             return
         sock.recv(4096)
-        sock.send(b"HTTP/1.1 200 OK\r\n" + HEADS["length"])
+        sock.send(b"HTTP/1.1 200 OK\r\n" + self.head)
         self.selector.modify(sock, selectors.EVENT_WRITE, self._push)
 
-    @staticmethod
-    def _push(sock):
+    def _push(self, sock):
+        at = self.sent.get(sock, 0)
         try:
-            sock.send(BLOCK[:65536])
+            at += sock.send(self.stream[at : at + 65536])
+            self.sent[sock] = at % len(self.stream)
         except BlockingIOError:
             pass
 
@@ -265,11 +271,12 @@ def assert_goes_back(p, before, grown):
         daemon.poll(lambda: p.status("VmRSS") < low, f"less than {low} KiB", 2 * TIMEOUT)
 
 
+@pytest.mark.parametrize("framing", ["length", "chunks"])
 @pytest.mark.parametrize("direction", ["down", "up"])
-def test_a_thousand_that_do_not_read(many_descriptors, idle, direction):
+def test_a_thousand_that_do_not_read(many_descriptors, idle, direction, framing):
     p, _ = idle
     count = 100 if SMALL else 1000
-    crowd = Crowd(p.address, direction)
+    crowd = Crowd(p.address, direction, framing)
     before = p.status("VmRSS")
     try:
         crowd.run(count)
