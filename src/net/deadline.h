@@ -36,4 +36,7 @@ void deadline_done(struct deadline *d);
 /* Milliseconds on a clock that only goes forward; a few milliseconds coarse. */
 uint64_t deadline_now_ms(void);
 
+/* Nanoseconds on the same clock, exact: for what is metered. */
+uint64_t deadline_now_ns(void);
+
 #endif

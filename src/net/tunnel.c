@@ -10,6 +10,7 @@
 
 #include "base/recycle.h"
 #include "net/deadline.h"
+#include "net/pace.h"
 #include "net/pipe.h"
 
 enum {
@@ -39,6 +40,7 @@ struct flow {
 	struct side *from, *to;
 	struct pipe pipe;        /* leased while bytes move */
 	struct evbuffer *copied; /* prefix, or bytes read without a pipe; NULL when empty */
+	struct pace *pace;       /* of reading; NULL: as fast as it comes */
 	uint64_t sent;
 	int error;   /* of a write whose bytes are gone */
 	bool bulk;   /* the last piece was a large one: the next is spliced */
@@ -172,7 +174,7 @@ static int flow_hold(struct flow *f, const char *bytes, size_t len)
 static ssize_t flow_pass(struct flow *f)
 {
 	char bytes[TUNNEL_SMALL];
-	ssize_t n = recv(f->from->fd, bytes, sizeof(bytes), 0), sent = 0;
+	ssize_t n = recv(f->from->fd, bytes, pace_most(f->pace, sizeof(bytes)), 0), sent = 0;
 
 	if (n <= 0)
 		return n;
@@ -203,7 +205,7 @@ static ssize_t flow_read_copying(struct flow *f)
 		errno = ENOMEM;
 		return -1;
 	}
-	ssize_t n = recv(f->from->fd, vec.iov_base, vec.iov_len, 0);
+	ssize_t n = recv(f->from->fd, vec.iov_base, pace_most(f->pace, vec.iov_len), 0);
 
 	if (n <= 0) {
 		int error = errno;
@@ -231,7 +233,7 @@ static ssize_t flow_read(struct flow *f)
 		return flow_pass(f);
 	if (t->copy || (f->pipe.read_fd < 0 && pipe_lease(t->pipes, &f->pipe) != 0))
 		return flow_read_copying(f);
-	n = splice(f->from->fd, NULL, f->pipe.write_fd, NULL, PIPE_HOLDS_MOST,
+	n = splice(f->from->fd, NULL, f->pipe.write_fd, NULL, pace_most(f->pace, PIPE_HOLDS_MOST),
 	    SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 	if (n > 0) {
 		f->pipe.held = (size_t)n;
@@ -253,6 +255,7 @@ static size_t flow_take(struct flow *f)
 	struct tunnel *t = f->from->tunnel;
 	ssize_t n = flow_read(f);
 
+	pace_counts(f->pace, n);
 	if (n > 0) {
 		t->moved = true;
 		f->fresh = false;
@@ -293,6 +296,9 @@ static void flow_run(struct flow *f)
 			f->closed = true;
 		} else if (!f->from->readable) {
 			break;
+		} else if (pace_waits(f->pace)) {
+			side_edge(f->from); /* or the loop would go on about it */
+			break;
 		} else if (moved >= TUNNEL_TURN) {
 			t->unfair = true;
 			break;
@@ -312,6 +318,8 @@ static void tunnel_free(struct tunnel *t)
 	deadline_done(&t->idle);
 	flow_drop(&t->up, t->pipes);
 	flow_drop(&t->down, t->pipes);
+	pace_free(t->up.pace);
+	pace_free(t->down.pace);
 	recycle_free(t);
 }
 
@@ -365,7 +373,7 @@ static void tunnel_run(struct tunnel *t, const struct side *side, bool maybe_res
 
 	t->moved = t->unfair = false;
 	flow_run(from);
-	if (maybe_reset && (ended || flow_holds(from)))
+	if (maybe_reset && (ended || flow_holds(from) || pace_waits(from->pace)))
 		tunnel_check(t, from, to);
 	flow_run(to);
 	/* When the side could not be written to, what it had sent still goes on. */
@@ -405,6 +413,13 @@ static void tunnel_on_again(evutil_socket_t fd, short what, void *arg)
 	tunnel_run(t, &t->server, false);
 }
 
+static void tunnel_on_go(void *arg)
+{
+	struct flow *f = arg;
+
+	tunnel_run(f->from->tunnel, f->from, false);
+}
+
 static void tunnel_on_idle(void *arg)
 {
 	struct tunnel *t = arg;
@@ -421,6 +436,14 @@ static void side_init(
 {
 	*side = (struct side){.fd = fd, .tunnel = t, .writable = true};
 	event_assign(&side->event, base, fd, EV_READ | EV_PERSIST, tunnel_on_event, side);
+}
+
+static int flow_limit(struct flow *f, struct event_base *base, struct allowance allowance)
+{
+	if (!allowance.bucket)
+		return 0;
+	f->pace = pace_new(base, allowance, tunnel_on_go, f);
+	return f->pace ? 0 : -1;
 }
 
 /* What is there already goes out at once, as far as it goes; the loop does the rest. */
@@ -461,6 +484,8 @@ struct tunnel *tunnel_start(struct event_base *base, struct pipe_pool *pipes,
 	side_init(&t->client, t, base, sides->client_fd);
 	side_init(&t->server, t, base, sides->server_fd);
 	if (event_add(&t->client.event, NULL) != 0 || event_add(&t->server.event, NULL) != 0 ||
+	    flow_limit(&t->up, base, sides->allowance) != 0 ||
+	    flow_limit(&t->down, base, sides->allowance) != 0 ||
 	    flow_prefix(&t->up, sides->client_prefix) != 0 ||
 	    flow_prefix(&t->down, sides->server_prefix) != 0) {
 		tunnel_free(t);

@@ -23,6 +23,8 @@
 #include <stdint.h>
 #include <sys/time.h>
 
+#include "base/bucket.h"
+
 struct evbuffer;
 struct event_base;
 struct pipe_pool;
@@ -52,7 +54,9 @@ struct tunnel_sides {
 	/* Came from the client already: goes to the server first.  Emptied.  May be NULL. */
 	struct evbuffer *client_prefix;
 	struct evbuffer *server_prefix; /* likewise, for the client */
-	bool copy;                      /* do not even try to splice */
+	/* Of what is read from both sides.  The bucket is borrowed. */
+	struct allowance allowance;
+	bool copy; /* do not even try to splice */
 };
 
 /* Calls done exactly once, as its very last act: from the event loop, not from inside this call. */

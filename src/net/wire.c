@@ -8,6 +8,8 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include "net/pace.h"
+
 enum {
 	SMALL_READ = 16 * 1024,     /* read to the stack and copied: idle buffers stay small */
 	BULK_READ = 64 * 1024 - 64, /* with libevent's chain header a chain of 64 KiB */
@@ -101,6 +103,7 @@ ssize_t wire_read(struct wire *w, struct evbuffer *into, size_t max)
 
 	if (w->read_error)
 		return wire_read_end(w, w->read_error);
+	max = pace_most(w->pace, max);
 	errno = EAGAIN;
 	while (full && total < max) {
 		n = wire_read_once(w, into, max - total, &full);
@@ -109,6 +112,7 @@ ssize_t wire_read(struct wire *w, struct evbuffer *into, size_t max)
 	}
 	if (n < 0 && errno != EAGAIN)
 		w->read_error = errno;
+	pace_counts(w->pace, (ssize_t)total);
 	if (total > 0)
 		return (ssize_t)total;
 	if (n < 0 && !w->read_error)
@@ -126,6 +130,7 @@ ssize_t wire_read_bytes(struct wire *w, char *into, size_t size)
 		n = recv(w->fd, into, size, 0);
 	while (n < 0 && errno == EINTR);
 	w->bulk = n >= SMALL_READ;
+	pace_counts(w->pace, n);
 	if (n > 0 || (n < 0 && errno == EAGAIN))
 		return n;
 	return wire_read_end(w, n < 0 ? errno : 0);
@@ -186,10 +191,12 @@ static void wire_on_read(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (w->reading)
-		w->handler->on_readable(w->arg);
-	else
+	if (!w->reading)
 		wire_watch(w);
+	else if (pace_waits(w->pace))
+		event_del(&w->read_event);
+	else
+		w->handler->on_readable(w->arg);
 }
 
 /* ---- writing ------------------------------------------------------------------------------- */
@@ -449,16 +456,19 @@ size_t wire_splice(struct wire *w, struct wire *from, struct pipe_pool *pipes, s
 {
 	ssize_t n;
 
-	if (w->broken || !w->base || wire_unsent(w) > 0 || from->read_error)
+	if (w->broken || !w->base || wire_unsent(w) > 0 || from->read_error ||
+	    pace_waits(from->pace))
 		return 0;
 	if (!wire_is_piped(w) && pipe_lease(pipes, &w->pipe) != 0)
 		return 0;
 	w->pipes = pipes;
 	if (max > PIPE_HOLDS_MOST - w->pipe.held)
 		max = PIPE_HOLDS_MOST - w->pipe.held;
+	max = pace_most(from->pace, max);
 	n = splice(from->fd, NULL, w->pipe.write_fd, NULL, max, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 	if (n > 0)
 		w->pipe.held += (size_t)n;
+	pace_counts(from->pace, n);
 	from->bulk = w->pipe.held >= SMALL_READ;
 	/* Told once, like all resets: without this wire_read would find a clean end. */
 	if (n < 0 && errno != EAGAIN && errno != EINTR && errno != EINVAL && errno != ENOSYS)
@@ -494,6 +504,8 @@ void wire_done(struct wire *w)
 	event_del(&w->read_event);
 	event_del(&w->write_event);
 	wire_drop_out(w);
+	pace_free(w->pace);
+	w->pace = NULL;
 	w->base = NULL;
 	w->reading = w->watching = false;
 	w->broken = true;
@@ -507,6 +519,32 @@ static void wire_poll_reads(struct wire *w)
 	}
 	if (!event_pending(&w->read_event, EV_READ, NULL) && event_add(&w->read_event, NULL) != 0)
 		wire_break(w, ENOMEM);
+}
+
+static void wire_on_go(void *arg)
+{
+	struct wire *w = arg;
+
+	if (w->reading)
+		wire_poll_reads(w);
+}
+
+void wire_unpace(struct wire *w)
+{
+	if (!w->pace)
+		return;
+	pace_free(w->pace);
+	w->pace = NULL;
+	wire_on_go(w);
+}
+
+int wire_pace(struct wire *w, struct allowance allowance)
+{
+	wire_unpace(w);
+	if (!allowance.bucket || !w->base)
+		return 0;
+	w->pace = pace_new(w->base, allowance, wire_on_go, w);
+	return w->pace ? 0 : -1;
 }
 
 void wire_read_on(struct wire *w)

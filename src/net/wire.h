@@ -16,11 +16,13 @@
 #include <sys/types.h>
 
 #include "base/attr.h"
+#include "base/bucket.h"
 #include "base/text.h"
 #include "net/pipe.h"
 
 struct evbuffer;
 struct event_base;
+struct pace;
 struct pipe_pool;
 
 /*
@@ -50,7 +52,8 @@ struct wire {
 	int read_error;  /* an error met after bytes had been read, kept for the next wire_read */
 	struct event read_event; /* a mere timer while watching met unread bytes */
 	struct event write_event;
-	struct pipe pipe; /* behind out; leased while it holds something */
+	struct pace *pace; /* of reading; NULL: as fast as it comes */
+	struct pipe pipe;  /* behind out; leased while it holds something */
 	struct pipe_pool *pipes;
 	struct text front;    /* in front of out: a head, most often alone */
 	size_t front_sent;    /* of it */
@@ -89,6 +92,15 @@ MUST_USE ssize_t wire_read_bytes(struct wire *w, char *into, size_t size);
 
 /* Look at what is next to be read, which stays.  Returns the count, 0 when there is nothing. */
 size_t wire_peek(struct wire *w, char *into, size_t size);
+
+/*
+ * From now on read no faster than this allows: on_readable comes that much later, and less is read
+ * at once, but for wire_read_bytes.  Spliced bytes count for the wire they come from.  bucket
+ * NULL: as fast as can be.  Borrows the bucket until wire_unpace or wire_done.  -1 when out
+ * of memory.
+ */
+MUST_USE int wire_pace(struct wire *w, struct allowance allowance);
+void wire_unpace(struct wire *w);
 
 /* Whether the loop has seen something to read and is about to tell on this very turn. */
 bool wire_is_ready(const struct wire *w);

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "base/attr.h"
+#include "net/deadline.h"
 #include "net/pipe.h"
 #include "net/tunnel.h"
 #include "net/wire.h"
@@ -241,20 +242,25 @@ static const struct stream_case {
 	bool tcp, copy;
 	uint64_t up, down, up_prefix, down_prefix;
 	bool starved;
+	uint32_t rate; /* of both ways together; 0: as fast as it goes */
 } streams[] = {
-    {"both ways, TCP, spliced", true, false, MANY, MANY, 0, 0, false},
-    {"both ways, TCP, copied", true, true, MANY, MANY, 0, 0, false},
-    {"both ways, Unix, spliced", false, false, MANY, MANY, 0, 0, false},
-    {"both ways, Unix, copied", false, true, MANY, MANY, 0, 0, false},
-    {"only the client speaks", true, false, 1000, 0, 0, 0, false},
-    {"only the server speaks", true, false, 0, 1000, 0, 0, false},
-    {"nobody speaks", true, false, 0, 0, 0, 0, false},
-    {"one byte each way, copied", false, true, 1, 1, 0, 0, false},
-    {"prefixes only", true, false, 700, 800, 700, 800, false},
-    {"small prefixes", true, false, MANY / 10, MANY / 10, 17, 170, false},
-    {"large prefixes", true, false, 7000000, 7000000, 6000000, 6000000, false},
-    {"large prefixes, copied", false, true, 7000000, 7000000, 6000000, 6000000, false},
-    {"no descriptor left for a pipe", true, false, 2000000, 3000000, 0, 0, true},
+    {"both ways, TCP, spliced", true, false, MANY, MANY, 0, 0, false, 0},
+    {"both ways, TCP, copied", true, true, MANY, MANY, 0, 0, false, 0},
+    {"both ways, Unix, spliced", false, false, MANY, MANY, 0, 0, false, 0},
+    {"both ways, Unix, copied", false, true, MANY, MANY, 0, 0, false, 0},
+    {"only the client speaks", true, false, 1000, 0, 0, 0, false, 0},
+    {"only the server speaks", true, false, 0, 1000, 0, 0, false, 0},
+    {"nobody speaks", true, false, 0, 0, 0, 0, false, 0},
+    {"one byte each way, copied", false, true, 1, 1, 0, 0, false, 0},
+    {"prefixes only", true, false, 700, 800, 700, 800, false, 0},
+    {"small prefixes", true, false, MANY / 10, MANY / 10, 17, 170, false, 0},
+    {"large prefixes", true, false, 7000000, 7000000, 6000000, 6000000, false, 0},
+    {"large prefixes, copied", false, true, 7000000, 7000000, 6000000, 6000000, false, 0},
+    {"no descriptor left for a pipe", true, false, 2000000, 3000000, 0, 0, true, 0},
+    {"paced, TCP, spliced", true, false, 2000000, 3000000, 17, 170, false, 20000000},
+    {"paced, TCP, copied", true, true, 2000000, 3000000, 0, 0, false, 20000000},
+    {"paced, Unix, spliced", false, false, 2000000, 3000000, 0, 0, false, 20000000},
+    {"paced in small pieces", true, false, 20000, 30000, 0, 0, false, 200000},
 };
 
 /* From here on no descriptor can be opened. */
@@ -274,8 +280,12 @@ static void run_stream(const struct stream_case *c)
 {
 	struct rig r;
 	struct rlimit limit;
+	struct bucket bucket = {0};
+	uint64_t began = deadline_now_ns();
 
 	rig_open(&r, c->tcp, c->copy);
+	if (c->rate > 0)
+		r.sides.allowance = (struct allowance){&bucket, c->rate};
 	if (c->starved)
 		starve(&limit);
 	struct sender up = {.fd = r.client, .from = c->up_prefix, .to = c->up, .seed = 1};
@@ -299,6 +309,10 @@ static void run_stream(const struct stream_case *c)
 	pthread_join(down.thread, NULL);
 	pthread_join(at_server.thread, NULL);
 	pthread_join(at_client.thread, NULL);
+	/* All but what may come at once: an eighth of a second's worth, and a piece each way. */
+	if (c->rate > 0)
+		assert_true((deadline_now_ns() - began) >=
+			    bucket_cost(c->up + c->down, c->rate) - BUCKET_SECOND / 5);
 	assert_int_equal(r.result.end, TUNNEL_FINISHED);
 	assert_int_equal(r.result.up, c->up);
 	assert_int_equal(r.result.down, c->down);
@@ -428,6 +442,36 @@ static void a_reset_is_noticed_at_once(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(resets); i++) {
 		print_message("  %s\n", resets[i].name);
 		run_reset(&resets[i]);
+	}
+}
+
+/* Also while nothing is read because much is owed; and that wait is no spinning. */
+static void a_reset_is_noticed_out_of_turn(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		struct bucket bucket = {0};
+		struct timeval moment = {.tv_usec = 10000};
+		struct rig r;
+		int turns = 0;
+
+		rig_open(&r, true, false);
+		bucket_spend(&bucket, 3600 * BUCKET_SECOND, deadline_now_ns());
+		r.sides.allowance = (struct allowance){&bucket, 1000};
+		rig_start(&r, 50);
+		if (i & 1)
+			assert_int_equal(send(r.client, "waits", 5, 0), 5);
+		event_base_loopexit(r.base, &moment);
+		do
+			event_base_loop(r.base, EVLOOP_ONCE);
+		while (turns++, !event_base_got_exit(r.base));
+		assert_true(turns < MANY_TURNS);
+		assert_int_equal(r.done, 0);
+		wire_reset(i & 2 ? r.client : r.server);
+		rig_run(&r);
+		assert_int_equal(r.result.end, i & 2 ? TUNNEL_CLIENT_FAILED : TUNNEL_SERVER_FAILED);
+		assert_int_equal(r.result.up, 0);
+		rig_close(&r);
 	}
 }
 
@@ -589,6 +633,7 @@ int main(void)
 	    cmocka_unit_test(streams_arrive_whole),
 	    cmocka_unit_test(a_half_close_leaves_the_other_way_open),
 	    cmocka_unit_test(a_reset_is_noticed_at_once),
+	    cmocka_unit_test(a_reset_is_noticed_out_of_turn),
 	    cmocka_unit_test(an_answer_outlives_the_reset_that_follows_it),
 	    cmocka_unit_test(a_full_tunnel_holds_little_and_sleeps),
 	    cmocka_unit_test(silence_ends_it),

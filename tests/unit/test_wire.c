@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/attr.h"
+#include "net/deadline.h"
 #include "net/pipe.h"
 #include "net/wire.h"
 
@@ -240,6 +241,66 @@ static void the_loop_reads_only_while_reading_is_on(void **state)
 		assert_int_equal(r.readable, 3);
 		rig_close(&r);
 	}
+}
+
+/* Nobody's turn comes while much is owed: no spinning, whatever the owner does meanwhile. */
+static void a_paced_wire_sleeps_until_its_turn(void **state)
+{
+	static const char sent[60000];
+	struct bucket bucket = {0};
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, true);
+	assert_int_equal(wire_pace(r.wire, (struct allowance){&bucket, 64000}), 0);
+	bucket_spend(&bucket, 3600 * BUCKET_SECOND, deadline_now_ns());
+	assert_int_equal(send(r.peer, sent, sizeof(sent), 0), sizeof(sent));
+	wire_read_on(r.wire);
+	assert_true(rig_run(&r) < MANY_TURNS);
+	wire_read_off(r.wire, true);
+	assert_true(rig_run(&r) < MANY_TURNS);
+	wire_read_on(r.wire);
+	assert_true(rig_run(&r) < MANY_TURNS);
+	assert_int_equal(r.readable, 0);
+	/* From another bucket, piece by piece as far as it goes at once, and on by the timer. */
+	bucket = (struct bucket){0};
+	assert_int_equal(wire_pace(r.wire, (struct allowance){&bucket, 64000}), 0);
+	assert_true(rig_run(&r) < MANY_TURNS);
+	assert_int_equal(r.last_read, 2000);
+	assert_in_range(r.readable, 4, 10);
+	while (r.readable < 12)
+		event_base_loop(r.base, EVLOOP_ONCE);
+	assert_int_equal(evbuffer_get_length(r.got), 24000);
+	/* Off in the middle of a wait: all that is left, at once. */
+	wire_unpace(r.wire);
+	assert_true(rig_run(&r) < MANY_TURNS);
+	assert_int_equal(evbuffer_get_length(r.got), sizeof(sent));
+	rig_close(&r);
+}
+
+static void a_paced_source_is_spliced_by_the_piece(void **state)
+{
+	static const char sent[60000];
+	struct pipe_pool *pipes = pipe_pool_new(1);
+	struct bucket bucket = {0};
+	struct rig from, to;
+	size_t total = 0;
+
+	(void)state;
+	rig_open(&from, true);
+	rig_open(&to, true);
+	assert_int_equal(wire_pace(from.wire, (struct allowance){&bucket, 320000}), 0);
+	assert_int_equal(send(from.peer, sent, sizeof(sent), 0), sizeof(sent));
+	for (size_t moved = 1; moved > 0; total += moved)
+		moved = wire_splice(to.wire, from.wire, pipes, sizeof(sent));
+	/* An eighth of a second's worth, and the piece that goes beyond it. */
+	assert_in_range(total, 40000, 60000 - 1);
+	assert_in_range(bucket_debt(&bucket, 0, deadline_now_ns()), BUCKET_SECOND / 16,
+	    bucket_cost(total, 320000));
+	assert_int_equal(wire_pending(to.wire), total);
+	rig_close(&from);
+	rig_close(&to);
+	pipe_pool_free(pipes);
 }
 
 static void a_reset_is_read_once_the_bytes_are(void **state)
@@ -574,6 +635,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_read_takes_what_there_is),
 	    cmocka_unit_test(the_loop_reads_only_while_reading_is_on),
+	    cmocka_unit_test(a_paced_wire_sleeps_until_its_turn),
+	    cmocka_unit_test(a_paced_source_is_spliced_by_the_piece),
 	    cmocka_unit_test(a_reset_is_read_once_the_bytes_are),
 	    cmocka_unit_test(a_reset_met_in_writing_is_no_end_to_the_reader),
 	    cmocka_unit_test(a_reset_met_in_splicing_is_no_end_to_the_reader),
