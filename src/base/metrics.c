@@ -18,6 +18,12 @@ static const char *const metrics_names[METRIC_COUNT] = {
     [METRIC_LOOKUPS_TOTAL] = "penstock_lookups_total",
     [METRIC_LOOKUPS_CACHED] = "penstock_lookups_cached_total",
     [METRIC_ACL_DENIED_TOTAL] = "penstock_acl_denied_total",
+    [METRIC_LIMIT_CLIENTS] = "penstock_limit_clients_total",
+    [METRIC_LIMIT_CLIENT_CONNECTIONS] = "penstock_limit_client_connections_total",
+    [METRIC_LIMIT_CLIENT_CONNECTS] = "penstock_limit_client_connects_total",
+    [METRIC_LIMIT_CLIENT_REQUESTS] = "penstock_limit_client_requests_total",
+    [METRIC_LIMIT_CLIENT_TUNNELS] = "penstock_limit_client_tunnels_total",
+    [METRIC_LIMIT_ORIGIN_EXCHANGES] = "penstock_limit_origin_exchanges_total",
     [METRIC_BYTES_UP_TOTAL] = "penstock_bytes_up_total",
     [METRIC_BYTES_DOWN_TOTAL] = "penstock_bytes_down_total",
 };

@@ -27,6 +27,12 @@ enum metric {
 	METRIC_LOOKUPS_TOTAL,    /* name lookups sent to a server */
 	METRIC_LOOKUPS_CACHED,   /* lookups answered from the cache */
 	METRIC_ACL_DENIED_TOTAL, /* requests denied by an access rule */
+	METRIC_LIMIT_CLIENTS,    /* connections refused by limits.clients; below likewise */
+	METRIC_LIMIT_CLIENT_CONNECTIONS,
+	METRIC_LIMIT_CLIENT_CONNECTS,
+	METRIC_LIMIT_CLIENT_REQUESTS,
+	METRIC_LIMIT_CLIENT_TUNNELS,
+	METRIC_LIMIT_ORIGIN_EXCHANGES,
 	METRIC_BYTES_UP_TOTAL,   /* body and tunnel bytes, client to origin */
 	METRIC_BYTES_DOWN_TOTAL, /* body and tunnel bytes, origin to client */
 	METRIC_COUNT

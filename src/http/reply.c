@@ -59,6 +59,22 @@ static const struct face {
     [FAIL_ADDRESS_DENIED] = {403, "address_denied", "destination_ip_prohibited",
 	"This proxy does not allow connections to that address. Please check the name, or ask who "
 	"runs the proxy."},
+    [FAIL_CLIENT_CONNECTIONS] = {429, "client_connections", "http_request_denied",
+	"Your computer has as many connections to this proxy as it may have. Please try again when "
+	"some of them are closed."},
+    [FAIL_CLIENT_CONNECTS] = {429, "client_connects", "http_request_denied",
+	"Your computer opens more connections to this proxy in a second than it may. Please try "
+	"again in a moment."},
+    [FAIL_CLIENT_REQUESTS] = {429, "client_requests", "http_request_denied",
+	"Your computer sends more requests to this proxy in a second than it may. Please try again "
+	"in a moment."},
+    [FAIL_CLIENT_TUNNELS] = {429, "client_tunnels", "http_request_denied",
+	"Your computer has as many tunnels through this proxy as it may have. Please try again "
+	"when "
+	"some of them are closed."},
+    [FAIL_ORIGIN_EXCHANGES] = {503, "origin_exchanges", "connection_limit_reached",
+	"The proxy is doing as much with that site at this moment as it may. Please try again in a "
+	"moment."},
     [FAIL_DNS_NOT_FOUND] = {502, "dns_not_found", "dns_error",
 	"There is no site of that name: it has no address. Please check its spelling."},
     [FAIL_DNS_ERROR] = {502, "dns_error", "dns_error",
@@ -142,6 +158,7 @@ const char *reply_reason(int status)
 	    {405, "Method Not Allowed"},
 	    {408, "Request Timeout"},
 	    {414, "URI Too Long"},
+	    {429, "Too Many Requests"},
 	    {431, "Request Header Fields Too Large"},
 	    {500, "Internal Server Error"},
 	    {501, "Not Implemented"},
@@ -324,6 +341,8 @@ static void add_head(struct text *out, const struct reply *reply, const char *ty
 	text_add_format(out, "Content-Length: %zu\r\nCache-Control: no-store\r\n", length);
 	if (status == 405)
 		text_add_string(out, "Allow: GET, HEAD\r\n");
+	if (reply->retry_s > 0)
+		text_add_format(out, "Retry-After: %d\r\n", reply->retry_s);
 	if (reply->close)
 		text_add_string(out, "Connection: close\r\n");
 	else if (reply->minor == 0)

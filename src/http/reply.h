@@ -34,6 +34,13 @@ enum fail {
 	FAIL_CLIENT_DENIED,  /* 403 */
 	FAIL_PORT_DENIED,    /* 403: CONNECT to a port that is not allowed */
 	FAIL_ADDRESS_DENIED, /* 403 */
+	/* limits of one client: 429 */
+	FAIL_CLIENT_CONNECTIONS,
+	FAIL_CLIENT_CONNECTS,
+	FAIL_CLIENT_REQUESTS,
+	FAIL_CLIENT_TUNNELS,
+	/* of one origin */
+	FAIL_ORIGIN_EXCHANGES, /* 503 */
 	/* the way to the origin */
 	FAIL_DNS_NOT_FOUND,   /* 502 */
 	FAIL_DNS_ERROR,       /* 502 */
@@ -48,7 +55,7 @@ enum fail {
 	FAIL_RESPONSE_TIMEOUT,   /* 504: no first byte in time */
 	/* us */
 	FAIL_NO_MEMORY, /* 503: out of memory or descriptors */
-	FAIL_OVERLOAD,  /* 503: a limit is reached */
+	FAIL_OVERLOAD,  /* 503: the limit of all clients together is reached */
 	FAIL_INTERNAL,  /* 500 */
 	/* too late to answer: seen in the log only, and the connection closes */
 	FAIL_CLIENT_GONE,    /* the client closed or reset */
@@ -76,12 +83,13 @@ struct reply {
 	int minor; /* of the client's HTTP/1.x, 1 when unknown (the status line says 1.1 always) */
 	bool html; /* the client accepts text/html */
 	bool head_only; /* answer to HEAD: no body, its length all the same */
+	int retry_s;    /* Retry-After; 0: none */
 	bool close;     /* Connection: close, else keep-alive is kept (said aloud to 1.0 clients) */
 };
 
 /*
  * Append head and page: Content-Length, Content-Type, Cache-Control: no-store, Date, Via,
- * Proxy-Status.  Nothing for a failure that cannot be answered (status 0).
+ * Proxy-Status, Retry-After.  Nothing for a failure that cannot be answered (status 0).
  */
 void reply_write(struct text *out, const struct reply *reply);
 

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "net/addr.h"
+#include "policy/limit.h"
 #include "proxy/accesslog.h"
 #include "proxy/config.h"
 #include "proxy/descriptors.h"
@@ -23,6 +24,7 @@
 struct daemon {
 	const char *path;
 	struct config *config;
+	struct limit *limit;
 	struct places places;
 	struct worker *workers[WORKER_MAX];
 	size_t worker_count, ended;
@@ -59,7 +61,7 @@ static int watch_signals(void)
 static int add_worker(struct daemon *d)
 {
 	const char *error;
-	struct worker *w = worker_new(d->config, d->report_fds[1], &error);
+	struct worker *w = worker_new(d->config, d->limit, d->report_fds[1], &error);
 
 	if (!w) {
 		log_error("cannot make a worker: %s", error);
@@ -318,8 +320,9 @@ int daemon_run(const char *path, struct config *config)
 	log_open(config->log.target, config->log.level);
 	event_set_log_callback(on_libevent_log);
 	descriptors_raise(config, d.places.workers);
+	d.limit = limit_new();
 	d.signal_fd = watch_signals();
-	if (d.signal_fd < 0 || pipe2(d.report_fds, O_CLOEXEC) != 0) {
+	if (!d.limit || d.signal_fd < 0 || pipe2(d.report_fds, O_CLOEXEC) != 0) {
 		log_error("cannot start: %s", strerror(errno));
 	} else {
 		result = serve(&d);
@@ -331,6 +334,7 @@ int daemon_run(const char *path, struct config *config)
 	}
 	if (d.signal_fd >= 0)
 		close(d.signal_fd);
+	limit_free(d.limit);
 	config_unref(d.config);
 	return result;
 }

@@ -15,12 +15,11 @@
 
 struct descriptors descriptors_of(const struct config *config, size_t workers)
 {
-	uint64_t clients = (uint64_t)config->limits.clients;
-	uint64_t worker = FOR_WORKER + config->listen_count + FOR_CLIENT * clients +
-			  (uint64_t)config->limits.pool;
-	struct descriptors d = {.needed = FOR_PROCESS + workers * worker};
+	uint64_t clients = (uint64_t)config->limits.rules.clients;
+	uint64_t worker = FOR_WORKER + config->listen_count + (uint64_t)config->limits.pool;
+	struct descriptors d = {.needed = FOR_PROCESS + workers * worker + FOR_CLIENT * clients};
 
-	d.wished = d.needed + workers * FOR_FLOW * clients;
+	d.wished = d.needed + FOR_FLOW * clients;
 	return d;
 }
 
@@ -65,5 +64,5 @@ void descriptors_raise(const struct config *config, size_t workers)
 		log_warning("%" PRIu64 " open files are allowed, but %zu workers with "
 			    "limits.clients = %d and limits.pool = %d may need %" PRIu64
 			    ": raise the limit (LimitNOFILE, ulimit -n), or lower these",
-		    got, workers, config->limits.clients, config->limits.pool, d.needed);
+		    got, workers, config->limits.rules.clients, config->limits.pool, d.needed);
 }

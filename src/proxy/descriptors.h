@@ -1,9 +1,9 @@
 /*
  * descriptors -- how many open files the limits need, and the right to have them.
  *
- * A worker's clients may each hold two: their own connection and one to an origin.  To these come
- * the idle connections of the pool (limits.pool), the sockets listened on, and some for
- * the event loop, the log, the resolver and spare pipes.  Bodies and tunnels in full
+ * Clients may each hold two: their own connection and one to an origin.  To these come, for each
+ * worker, the idle connections of the pool (limits.pool), the sockets listened on, and some
+ * for the event loop, the log, the resolver and spare pipes.  Bodies and tunnels in full
  * flow go through kernel pipes, up to four descriptors each; without them bytes are copied, so
  * these are wished for, not needed.
  */

@@ -168,30 +168,25 @@ static void door_on_accept_error(struct evconnlistener *listener, void *arg)
 	door_pause(door);
 }
 
-struct door *door_new(struct event_base *base, const struct config *config, struct metrics *metrics,
-    intake_request_fn *on_request, void *arg)
+struct door *door_new(const struct intake_shared *shared)
 {
 	struct timeval never = {DOOR_NEVER_S, 0};
 	struct door *door = calloc(1, sizeof(*door));
 
 	if (!door)
 		return NULL;
-	door->shared.base = base;
-	door->http = evhttp_new(base);
+	door->shared = *shared;
+	door->http = evhttp_new(shared->base);
 	if (!door->http || !door_has_spare(door)) {
 		if (door->http)
 			evhttp_free(door->http);
 		free(door);
 		return NULL;
 	}
-	door->shared.config = config;
-	door->shared.metrics = metrics;
-	door->shared.on_request = on_request;
-	door->shared.on_request_arg = arg;
 	LIST_INIT(&door->shared.intakes);
 	LIST_INIT(&door->places);
-	tide_init(&door->shared.tide, base);
-	evtimer_assign(&door->accept_again, base, door_on_accept_again, door);
+	tide_init(&door->shared.tide, shared->base);
+	evtimer_assign(&door->accept_again, shared->base, door_on_accept_again, door);
 	event_add(&door->accept_again, &never);
 	evhttp_set_bevcb(door->http, door_on_accept, door);
 	/* For connections that no intake could be made for. */

@@ -12,9 +12,11 @@
 
 struct door;
 
-/* Borrows config (until door_configure) and metrics.  NULL when out of memory. */
-struct door *door_new(struct event_base *base, const struct config *config, struct metrics *metrics,
-    intake_request_fn *on_request, void *arg);
+/*
+ * Borrows what it takes over from shared: base, config (until door_configure), metrics, limit,
+ * refusal, on_request with its arg.  NULL when out of memory.
+ */
+struct door *door_new(const struct intake_shared *shared);
 
 /* Accept on a listening socket, which is borrowed until on_left.  -1 when out of memory. */
 MUST_USE int door_listen(struct door *door, int fd);

@@ -17,11 +17,13 @@
 #include "net/resolver.h"
 #include "net/wire.h"
 #include "policy/acl.h"
+#include "policy/limit.h"
 #include "proxy/accesslog.h"
 #include "proxy/config.h"
 #include "proxy/forward.h"
 #include "proxy/intake.h"
 #include "proxy/junction.h"
+#include "proxy/refusal.h"
 #include "proxy/upstream.h"
 
 /* What a step says: go on, wait for a callback, it failed (x->fail), or x->text is the answer. */
@@ -45,6 +47,11 @@ struct exchange {
 	int max_forwards;
 	struct addr destination; /* family 0 until connected */
 
+	/* Of the limits: what is to be given back. */
+	struct limit_account *tunnelling; /* counts it as a tunnel; NULL: nobody does */
+	struct limit_origin *origin;      /* counts it; NULL: not counted */
+	struct allowance allowance;       /* of bytes, the client's */
+
 	/* Under way; at most one of them is not NULL. */
 	struct resolver_query *query;
 	struct upstream_connect *connecting;
@@ -62,6 +69,7 @@ struct exchange {
 	/* For the end. */
 	enum fail fail;
 	const char *why;
+	int retry_s; /* 0: not known */
 	int status;
 	uint64_t up_bytes, down_bytes;
 	bool request_done, keep, answered;
@@ -125,6 +133,9 @@ static void exchange_close(struct exchange *x)
 		upstream_discard(x->up);
 	if (x->server_fd >= 0)
 		close(x->server_fd);
+	if (x->tunnelling)
+		limit_end_tunnel(x->tunnelling);
+	limit_end_exchange(x->services->limit, x->origin);
 	text_done(&x->text);
 	recycle_free(x->route);
 	config_unref(x->config);
@@ -207,6 +218,7 @@ static struct reply exchange_reply(const struct exchange *x)
 	    .why = x->why,
 	    .name = x->config->name,
 	    .minor = 1,
+	    .retry_s = x->retry_s,
 	    .close = !x->keep,
 	    .head_only = x->to_head};
 
@@ -271,10 +283,47 @@ static enum outcome failed(struct exchange *x, enum fail fail, const char *why)
 
 /* ---- admit ------------------------------------------------------------------------------ */
 
+static enum outcome exchange_refused(struct exchange *x, enum limit_rule rule, uint64_t wait_ns)
+{
+	enum fail fail =
+	    refusal_add(x->services->refusal, rule, intake_client(x->intake), wait_ns, &x->retry_s);
+
+	return failed(x, fail, NULL);
+}
+
+/* What may become a tunnel is counted as one from the start: too late to refuse it afterwards. */
+static enum outcome exchange_admit_limited(struct exchange *x)
+{
+	const struct limit_rules *rules = &x->config->limits.rules;
+	struct limit_account *account = intake_account(x->intake);
+	bool tunnel = slice_is(x->head->method, "CONNECT") || x->head->upgrade;
+	uint64_t now = (uint64_t)x->began.tv_sec * 1000000000 + (uint64_t)x->began.tv_nsec, wait;
+	enum limit_rule rule;
+
+	if (!account)
+		return failed(x, FAIL_NO_MEMORY, NULL);
+	rule = limit_request(x->services->limit, rules, account, tunnel, now, &wait);
+	if (rule != LIMIT_NONE)
+		return exchange_refused(x, rule, wait);
+	if (tunnel)
+		x->tunnelling = account;
+	if (rules->client_bandwidth > 0) {
+		x->allowance.bucket = limit_bandwidth(account);
+		x->allowance.rate = (uint32_t)rules->client_bandwidth;
+	}
+	return wire_pace(intake_wire(x->intake), x->allowance) == 0
+		   ? NEXT
+		   : failed(x, FAIL_NO_MEMORY, NULL);
+}
+
 static enum outcome exchange_admit(struct exchange *x)
 {
-	if (acl_allows_client(x->config->acl, intake_client(x->intake)))
+	if (acl_allows_client(x->config->acl, intake_client(x->intake))) {
+		if (limit_is_for_clients(&x->config->limits.rules))
+			return exchange_admit_limited(x);
+		wire_unpace(intake_wire(x->intake));
 		return NEXT;
+	}
 	metrics_add(x->services->metrics, METRIC_ACL_DENIED_TOTAL, 1);
 	return failed(x, FAIL_CLIENT_DENIED, NULL);
 }
@@ -468,7 +517,14 @@ static enum outcome exchange_connect(struct exchange *x)
 {
 	struct timeval total = {x->config->timeouts.connect, 0};
 	const struct route *to = x->route;
+	struct slice host = {to->target.host, to->target.host_len};
+	enum limit_rule rule = LIMIT_NONE;
 
+	if (!x->origin)
+		rule = limit_exchange(x->services->limit, &x->config->limits.rules, host,
+		    to->target.port, &x->origin);
+	if (rule != LIMIT_NONE)
+		return exchange_refused(x, rule, 0);
 	if (to->target.form == TARGET_AUTHORITY) {
 		x->connector = connector_start(
 		    x->services->base, to->addrs, to->addr_count, total, exchange_on_dialled, x);
@@ -503,8 +559,11 @@ static void exchange_on_joined(const struct junction_result *result, void *arg)
 /* Join both sockets: of a CONNECT, or after an origin has switched protocols. */
 static void exchange_join(struct exchange *x, struct upstream *up, const char *greeting)
 {
-	struct junction_sides sides = {
-	    .intake = x->intake, .up = up, .server_fd = x->server_fd, .greeting = greeting};
+	struct junction_sides sides = {.intake = x->intake,
+	    .up = up,
+	    .server_fd = x->server_fd,
+	    .allowance = x->allowance,
+	    .greeting = greeting};
 
 	x->server_fd = -1;
 	x->junction = junction_start(x->services->base, x->services->pipes,
@@ -591,7 +650,8 @@ static enum outcome exchange_relay(struct exchange *x)
 	    .intake = x->intake,
 	    .head = x->head,
 	    .target = &x->route->target,
-	    .max_forwards = x->max_forwards};
+	    .max_forwards = x->max_forwards,
+	    .allowance = x->allowance};
 	struct upstream *up = x->up;
 
 	if (x->route->target.form == TARGET_AUTHORITY)
@@ -608,11 +668,11 @@ static const struct {
 	const char *name;
 	enum outcome (*run)(struct exchange *x);
 } steps[] = {
-    {"admit", exchange_admit},     /* who may use the proxy */
+    {"admit", exchange_admit},     /* who may use the proxy, and how much of it */
     {"judge", exchange_judge},     /* target, method, rules by name */
     {"resolve", exchange_resolve}, /* name to addresses */
     {"vet", exchange_vet},         /* rules again, by address */
-    {"connect", exchange_connect}, /* from the pool, or fresh */
+    {"connect", exchange_connect}, /* from the pool, or fresh; the origin's limit */
     {"relay", exchange_relay},     /* bytes, until both ends are done */
 };
 

@@ -8,8 +8,10 @@ struct accesslog;
 struct config;
 struct event_base;
 struct intake_request;
+struct limit;
 struct metrics;
 struct pipe_pool;
+struct refusal;
 struct resolver;
 struct upstream_pool;
 
@@ -21,6 +23,8 @@ struct exchange_services {
 	struct upstream_pool *upstreams;
 	struct pipe_pool *pipes;
 	struct accesslog *accesslog;
+	struct limit *limit; /* of all workers */
+	struct refusal *refusal;
 	struct metrics *metrics;
 };
 

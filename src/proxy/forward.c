@@ -468,6 +468,8 @@ struct forward *forward_start(
 	event_assign(&f->kick, request->base, -1, 0, forward_on_kick, f);
 	intake_set_user(request->intake, &forward_client, f);
 	upstream_set_user(up, &forward_origin, f);
+	if (wire_pace(upstream_wire(up), request->allowance) != 0)
+		forward_fail(f, FAIL_NO_MEMORY, NULL);
 	forward_write_request(f);
 	if (f->up_relay.body.kind == BODY_NONE && f->result.fail == FAIL_NONE) {
 		f->request_done = true;

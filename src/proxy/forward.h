@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/bucket.h"
 #include "http/reply.h"
 
 struct config;
@@ -27,7 +28,8 @@ struct forward_request {
 	struct intake *intake; /* its user for the time being is the forward */
 	const struct head *head;
 	const struct target *target;
-	int max_forwards; /* to write; -1: as it came */
+	int max_forwards;           /* to write; -1: as it came */
+	struct allowance allowance; /* the client's: for what is read from the origin */
 };
 
 struct forward_result {

@@ -15,7 +15,9 @@
 #include "net/addr.h"
 #include "net/deadline.h"
 #include "net/wire.h"
+#include "policy/limit.h"
 #include "proxy/config.h"
+#include "proxy/refusal.h"
 
 /* All that evhttp ever gets to parse of a request. */
 #define INTAKE_STAND_IN "GET / HTTP/1.1\r\n\r\n"
@@ -63,8 +65,10 @@ struct intake {
 	enum intake_state state;
 	enum intake_end end; /* what comes behind FLUSH */
 	struct addr client;
-	size_t discarded; /* bytes, while lingering */
-	bool known;       /* has had a request */
+	bool entered;                  /* counted by limit */
+	struct limit_account *account; /* NULL: not yet needed */
+	size_t discarded;              /* bytes, while lingering */
+	bool known;                    /* has had a request */
 	struct head_scan scan;
 	struct intake_head *head; /* of the request under way, once it is complete */
 	const struct intake_user *user;
@@ -115,6 +119,8 @@ static void intake_free(struct intake *in)
 	bufferevent_decref(in->bev);
 	intake_drop_input(in);
 	intake_drop_head(in);
+	if (in->entered)
+		limit_leave(shared->limit, in->account, in->account ? deadline_now_ns() : 0);
 	recycle_free(in);
 	if (shared->count == 0 && shared->on_empty)
 		shared->on_empty(shared->on_empty_arg);
@@ -133,6 +139,7 @@ static void intake_linger(struct intake *in)
 {
 	in->state = INTAKE_DISCARD;
 	shutdown(in->fd, SHUT_WR);
+	wire_unpace(in->wire); /* it is not long, and nobody gets it */
 	intake_drop_input(in);
 	deadline_set(&in->deadline, in->shared->config->timeouts.linger);
 	wire_read_on(in->wire);
@@ -407,6 +414,49 @@ static void intake_on_evhttp_closed(struct evhttp_connection *evcon, void *arg)
 }
 
 /*
+ * One connection too many, of which nothing is kept.  It gets an answer as far as that goes out
+ * at once: reading first what has come, so that closing does not reset the connection under it.
+ */
+static void intake_refuse(struct intake *in, enum fail fail, int retry_s)
+{
+	static const char method[] = "HEAD ";
+	char bytes[INTAKE_FIRST_MAX];
+	ssize_t got = wire_read_bytes(in->wire, bytes, sizeof(bytes));
+	struct text answer = {0};
+	struct reply reply = {.fail = fail,
+	    .name = in->shared->config->name,
+	    .minor = 1,
+	    .close = true,
+	    .retry_s = retry_s,
+	    .head_only = got >= (ssize_t)sizeof(method) - 1 &&
+			 memcmp(bytes, method, sizeof(method) - 1) == 0};
+
+	reply_write(&answer, &reply);
+	if (wire_write_text(in->wire, &answer) == 0)
+		wire_flush(in->wire);
+	text_done(&answer);
+	intake_close(in);
+}
+
+/* Whether the connection is within the limits; else it has been refused. */
+static bool intake_enter(struct intake *in)
+{
+	const struct limit_rules *rules = &in->shared->config->limits.rules;
+	uint64_t now = limit_is_for_clients(rules) ? deadline_now_ns() : 0, wait;
+	enum limit_rule rule =
+	    limit_enter(in->shared->limit, rules, &in->client, now, &in->account, &wait);
+	enum fail fail;
+	int retry_s;
+
+	in->entered = rule == LIMIT_NONE;
+	if (in->entered)
+		return true;
+	fail = refusal_add(in->shared->refusal, rule, &in->client, wait, &retry_s);
+	intake_refuse(in, fail, retry_s);
+	return false;
+}
+
+/*
  * evhttp has accepted and set the connection up; now it becomes ours.  Runs in the
  * same turn of the loop as the accept, before anything can be read.
  */
@@ -435,11 +485,9 @@ static void intake_adopt(struct intake *in)
 		intake_close(in);
 		return;
 	}
-	wire_read_on(in->wire);
-	if (in->shared->count > (size_t)in->shared->config->limits.clients) {
-		intake_raise(in, FAIL_OVERLOAD, "The proxy has as many clients as it may have.");
+	if (!intake_enter(in))
 		return;
-	}
+	wire_read_on(in->wire);
 	deadline_set(&in->deadline,
 	    in->shared->draining ? INTAKE_LATE_S : in->shared->config->timeouts.idle);
 	/* The request has most often come by now: that saves a turn of the loop. */
@@ -568,6 +616,13 @@ void intake_set_user(struct intake *in, const struct intake_user *user, void *ar
 const struct addr *intake_client(const struct intake *in)
 {
 	return &in->client;
+}
+
+struct limit_account *intake_account(struct intake *in)
+{
+	if (!in->account)
+		in->account = limit_know(in->shared->limit, &in->client);
+	return in->account;
 }
 
 struct wire *intake_wire(struct intake *in)

@@ -27,7 +27,10 @@ struct bufferevent;
 struct evhttp_request;
 struct head;
 struct intake;
+struct limit;
+struct limit_account;
 struct metrics;
+struct refusal;
 struct wire;
 
 /*
@@ -67,6 +70,8 @@ struct intake_shared {
 	struct event_base *base;
 	const struct config *config; /* of the heads to come */
 	struct metrics *metrics;
+	struct limit *limit;
+	struct refusal *refusal;
 	intake_request_fn *on_request;
 	void *on_request_arg;
 	struct intake *feeding; /* whose stand-in evhttp is reading */
@@ -96,6 +101,9 @@ void intake_free_all(struct intake_shared *shared);
 
 void intake_set_user(struct intake *in, const struct intake_user *user, void *arg);
 const struct addr *intake_client(const struct intake *in);
+
+/* The client's, while the connection is open.  NULL when out of memory. */
+struct limit_account *intake_account(struct intake *in);
 struct wire *intake_wire(struct intake *in); /* for writing */
 bool intake_has_input(const struct intake *in);
 struct evbuffer *intake_input(struct intake *in); /* NULL: out of memory */

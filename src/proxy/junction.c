@@ -87,7 +87,7 @@ struct junction *junction_start(struct event_base *base, struct pipe_pool *pipes
 {
 	struct junction *j = recycle_zero(sizeof(*j));
 	struct evbuffer *first = NULL;
-	struct tunnel_sides ends = {.client_prefix = NULL};
+	struct tunnel_sides ends = {.allowance = sides->allowance};
 
 	if (!j) {
 		if (sides->up)

@@ -6,6 +6,7 @@
 
 #include <stdint.h>
 
+#include "base/bucket.h"
 #include "http/reply.h"
 #include "proxy/intake.h"
 
@@ -17,9 +18,10 @@ struct pipe_pool;
 struct upstream;
 
 struct junction_sides {
-	struct intake *intake; /* borrowed; detached, with what it has read and has pending */
-	struct upstream *up;   /* taken; or NULL and */
-	int server_fd;         /* taken: the socket of a CONNECT */
+	struct intake *intake;      /* borrowed; detached, with what it has read and has pending */
+	struct upstream *up;        /* taken; or NULL and */
+	int server_fd;              /* taken: the socket of a CONNECT */
+	struct allowance allowance; /* the client's; its bucket is borrowed */
 	const char
 	    *greeting; /* a head for the client to get first, behind what is pending; "": none */
 };

@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "net/addr.h"
+#include "policy/limit.h"
 
 struct acl;
 
@@ -36,7 +37,7 @@ struct config {
 	struct {
 		int request_line, head, fields;       /* bytes, bytes, lines */
 		int in_flight;                        /* bytes a direction */
-		int clients;                          /* connections a worker */
+		struct limit_rules rules;             /* the keys of the same names */
 		int pool, pool_per_origin, pool_idle; /* connections, connections, seconds */
 	} limits;
 	struct {

@@ -574,6 +574,7 @@ void upstream_give(struct upstream *up, bool reusable)
 	}
 	up->state = UPSTREAM_IDLE;
 	up->user = NULL;
+	wire_unpace(&up->wire);
 	metrics_add(up->pool->metrics, METRIC_ORIGINS_IDLE, 1);
 	deadline_set(&up->deadline, config->limits.pool_idle);
 	wire_read_on(&up->wire);

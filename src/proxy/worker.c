@@ -20,6 +20,7 @@
 #include "proxy/config.h"
 #include "proxy/door.h"
 #include "proxy/exchange.h"
+#include "proxy/refusal.h"
 #include "proxy/upstream.h"
 
 /* Unused pipes that stay open for the next tunnel. */
@@ -209,6 +210,19 @@ static struct event_base *worker_new_base(void)
 	return base;
 }
 
+static struct door *worker_new_door(struct worker *w)
+{
+	struct intake_shared shared = {.base = w->services.base,
+	    .config = w->services.config,
+	    .metrics = &w->metrics,
+	    .limit = w->services.limit,
+	    .refusal = w->services.refusal,
+	    .on_request = worker_on_request,
+	    .on_request_arg = w};
+
+	return door_new(&shared);
+}
+
 static const char *worker_furnish(struct worker *w, struct config *config)
 {
 	struct exchange_services *s = &w->services;
@@ -233,7 +247,8 @@ static const char *worker_furnish(struct worker *w, struct config *config)
 		return error;
 	s->pipes = pipe_pool_new(WORKER_SPARE_PIPES);
 	s->upstreams = upstream_pool_new(s->base, config, &w->metrics);
-	w->door = door_new(s->base, config, &w->metrics, worker_on_request, w);
+	s->refusal = refusal_new(s->base, s->limit, &w->metrics);
+	w->door = s->refusal ? worker_new_door(w) : NULL;
 	if (w->door)
 		door_set_on_left(w->door, worker_on_left, w);
 	if (!s->pipes || !s->upstreams || !w->door || event_add(&w->command, NULL) != 0)
@@ -248,7 +263,8 @@ size_t worker_wanted(int workers)
 	return count < 1 ? 1 : count > WORKER_MAX ? WORKER_MAX : (size_t)count;
 }
 
-struct worker *worker_new(struct config *config, int report_fd, const char **ret_error)
+struct worker *worker_new(
+    struct config *config, struct limit *limit, int report_fd, const char **ret_error)
 {
 	struct worker *w = calloc(1, sizeof(*w));
 
@@ -256,6 +272,7 @@ struct worker *worker_new(struct config *config, int report_fd, const char **ret
 	if (!w)
 		return NULL;
 	w->report_fd = report_fd;
+	w->services.limit = limit;
 	if (pipe2(w->command_fds, O_CLOEXEC | O_NONBLOCK) != 0) {
 		*ret_error = strerror(errno);
 		free(w);
@@ -321,6 +338,7 @@ void worker_free(struct worker *w)
 		resolver_free(s->resolver);
 	if (s->pipes)
 		pipe_pool_free(s->pipes);
+	refusal_free(s->refusal);
 	if (s->accesslog)
 		accesslog_free(s->accesslog);
 	if (s->base) {

@@ -12,6 +12,7 @@
 #include "base/attr.h"
 
 struct config;
+struct limit;
 struct metrics;
 struct worker;
 
@@ -29,9 +30,12 @@ struct worker_report {
 	int fd;
 };
 
-/* Counts config.  report_fd: where reports are written to.  NULL with a sentence when it cannot be.
+/*
+ * Counts config, borrows limit, which all workers share.  report_fd: where reports are written to.
+ * NULL with a sentence when it cannot be.
  */
-struct worker *worker_new(struct config *config, int report_fd, const char **ret_error);
+struct worker *worker_new(
+    struct config *config, struct limit *limit, int report_fd, const char **ret_error);
 
 MUST_USE int worker_start(struct worker *w); /* 0 or an errno */
 

@@ -77,10 +77,13 @@ def origin(stage):
 
 @pytest.fixture
 def client(stage):
-    """client(proxy): a connected client; client(("127.0.0.1", port)) goes elsewhere."""
+    """client(proxy): a connected client; client(("127.0.0.1", port)) goes elsewhere.
 
-    def start(to, timeout=peers.TIMEOUT):
-        started = peers.Client(getattr(to, "address", to), timeout)
+    source: the address it comes from.
+    """
+
+    def start(to, timeout=peers.TIMEOUT, source=None):
+        started = peers.Client(getattr(to, "address", to), timeout, source)
         stage.clients.append(started)
         return started
 

@@ -261,10 +261,11 @@ class Wire:
 
 
 class Client(Wire):
-    """A client that talks to the proxy (or to any address)."""
+    """A client that talks to the proxy (or to any address), from an address of this machine."""
 
-    def __init__(self, address, timeout=TIMEOUT):
-        super().__init__(socket.create_connection(address, timeout), timeout)
+    def __init__(self, address, timeout=TIMEOUT, source=None):
+        at = (source, 0) if source else None
+        super().__init__(socket.create_connection(address, timeout, at), timeout)
 
     def request(self, method, target, fields=(), body=b"", version="HTTP/1.1"):
         """Send a request.  Host is made from the target unless there is one in fields (or 1.0)."""

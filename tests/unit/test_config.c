@@ -78,7 +78,7 @@ static void test_defaults(void **state)
 	assert_int_equal(config->limits.head, 65536);
 	assert_int_equal(config->limits.fields, 200);
 	assert_int_equal(config->limits.in_flight, 262144);
-	assert_int_equal(config->limits.clients, 10000);
+	assert_int_equal(config->limits.rules.clients, 10000);
 	assert_int_equal(config->limits.pool, 1024);
 	assert_int_equal(config->limits.pool_per_origin, 256);
 	assert_int_equal(config->limits.pool_idle, 30);

@@ -53,6 +53,8 @@ static void test_statuses(void **state)
 	    {FAIL_HEAD_TIMEOUT, 408, "head_timeout", "Request Timeout"},
 	    {FAIL_LOOP, 508, "loop", "Loop Detected"},
 	    {FAIL_ADDRESS_DENIED, 403, "address_denied", "Forbidden"},
+	    {FAIL_CLIENT_REQUESTS, 429, "client_requests", "Too Many Requests"},
+	    {FAIL_ORIGIN_EXCHANGES, 503, "origin_exchanges", "Service Unavailable"},
 	    {FAIL_DNS_NOT_FOUND, 502, "dns_not_found", "Bad Gateway"},
 	    {FAIL_DNS_TIMEOUT, 504, "dns_timeout", "Gateway Timeout"},
 	    {FAIL_OVERLOAD, 503, "overload", "Service Unavailable"},
