@@ -4,21 +4,23 @@ VERSION := 0.1.0
 
 # The rooms, bottom-up: a file may include only what stands before it (make floors).
 ROOMS := base/attr base/slice base/recycle base/text base/log base/map base/bucket base/metrics \
+	base/sd base/supervisor base/identity base/sandbox \
 	net/addr net/listener net/holder net/nameserver net/dns net/resolver net/deadline net/dial net/race net/connector net/pipe net/pace net/wire net/tunnel \
 	http/reply http/target http/byte http/field http/scan http/head http/body http/headers http/home \
 	policy/acl policy/limit \
 	proxy/syntax proxy/notation proxy/snapshot proxy/key proxy/load proxy/config proxy/accesslog proxy/tide proxy/refusal proxy/intake proxy/door proxy/pool proxy/origin proxy/upstream proxy/relay proxy/forward proxy/junction proxy/exchange \
-	proxy/places proxy/worker proxy/descriptors proxy/rehearsal proxy/daemon main
+	proxy/places proxy/service proxy/confinement proxy/worker proxy/descriptors proxy/rehearsal proxy/daemon main
 
 # ---- what has to be there, as Debian packages -------------------------------------------------
 
-NEEDS_BUILD := gcc libc6-dev pkg-config libevent-dev libconfig-dev libc-ares-dev
+NEEDS_BUILD := gcc libc6-dev pkg-config libevent-dev libconfig-dev libc-ares-dev libsystemd-dev libseccomp-dev
 NEEDS_TEST := libcmocka-dev python3-pytest python3-pytest-timeout python3-pytest-xdist \
 	python3-requests python3-websockets python3-websocket curl wget git nginx-light \
 	libnginx-mod-http-dav-ext fcgiwrap \
 	dnsmasq-base nodejs openssl chromium ca-certificates iproute2 procps logrotate
 NEEDS_FUZZ := clang libclang-rt-14-dev
 NEEDS_LINT := clang-format clang-tidy cppcheck
+NEEDS_UNITS := systemd
 NEEDS_BENCH := python3 python3-matplotlib
 
 # Ask dpkg which of the packages $(1) are missing, say so, and install them.  $(2): why.
@@ -40,7 +42,14 @@ endef
 VARIANT ?= release
 OUT := build/$(VARIANT)
 CC = gcc
-PKGS := libevent_core libevent_extra libconfig libcares
+
+# Libraries that are used where they are: LIBSYSTEMD= builds without, and so does VARIANT=bare.
+# Sanitizers make system calls that no proxy needs, and have no sandbox.
+present = $(shell pkg-config --exists $(1) && echo $(1))
+LIBSYSTEMD := $(if $(filter bare,$(VARIANT)),,$(call present,libsystemd))
+LIBSECCOMP := $(if $(filter release,$(VARIANT)),$(call present,libseccomp))
+WITH := $(if $(LIBSYSTEMD),-DWITH_LIBSYSTEMD) $(if $(LIBSECCOMP),-DWITH_LIBSECCOMP)
+PKGS := libevent_core libevent_extra libconfig libcares $(LIBSYSTEMD) $(LIBSECCOMP)
 PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS))
 PKG_LIBS = $(shell pkg-config --libs $(PKGS))
 
@@ -49,13 +58,14 @@ WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prot
 HARDENING := -fPIE -fstack-protector-strong -fstack-clash-protection
 HARDENING_LD := -pie -Wl,-z,relro,-z,now,-z,noexecstack
 OPT_release := -O2 -g -D_FORTIFY_SOURCE=2
+OPT_bare := $(OPT_release)
 OPT_asan := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 OPT_tsan := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
 OPT_fuzz := -O1 -g -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all -fno-omit-frame-pointer
 OPT := $(OPT_$(VARIANT))
 
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -DPENSTOCK_VERSION='"$(VERSION)"' -Isrc $(WARNINGS) $(HARDENING) $(OPT) \
-	$(PKG_CFLAGS) -pthread -MMD -MP $(CPPFLAGS) $(CFLAGS)
+	$(WITH) $(PKG_CFLAGS) -pthread -MMD -MP $(CPPFLAGS) $(CFLAGS)
 ALL_LDFLAGS = $(HARDENING_LD) $(OPT) -pthread $(LDFLAGS)
 
 SRCS := $(wildcard $(patsubst %,src/%.c,$(ROOMS)))
@@ -221,7 +231,7 @@ lint: needs-lint
 	cppcheck -q --std=c11 --error-exitcode=1 --inline-suppr --enable=warning,portability,performance \
 		--suppress=missingIncludeSystem -Isrc src
 	clang-tidy --quiet --warnings-as-errors='*' $(SRCS) -- -std=c11 -D_GNU_SOURCE \
-		-DPENSTOCK_VERSION='"$(VERSION)"' -Isrc $(PKG_CFLAGS)
+		-DPENSTOCK_VERSION='"$(VERSION)"' -Isrc $(WITH) $(PKG_CFLAGS)
 
 # ---- installing -------------------------------------------------------------------------------
 

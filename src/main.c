@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/recycle.h"
+#include "base/sandbox.h"
 #include "proxy/config.h"
 #include "proxy/daemon.h"
 #include "proxy/rehearsal.h"
@@ -28,15 +29,23 @@ static const char usage[] =
     "  -t       check the configuration, and what a start needs, and exit: 0 when all is\n"
     "           good, 78 when the file is not, 71 when a start would fail\n"
     "  -T       print the effective configuration and exit\n"
-    "  -V       print the versions and exit\n"
+    "  -V       print the versions and what is built in, and exit\n"
     "  -h       print this and exit\n"
     "\n"
     "SIGHUP reads the configuration again, SIGUSR1 opens the log files again, SIGTERM\n"
     "finishes what is running and ends, a second SIGTERM ends at once.\n";
 
+#ifdef WITH_LIBSYSTEMD
+#define NOTIFY "through libsystemd"
+#else
+#define NOTIFY "built in"
+#endif
+
 static void print_versions(void)
 {
 	printf("penstock " PENSTOCK_VERSION "\nlibevent %s\n", event_get_version());
+	printf("service manager: " NOTIFY "\n");
+	printf("sandbox: %s\n", sandbox_is_built() ? "built in" : "not in this build");
 }
 
 /* Returns -1 to go on, else the exit status. */

@@ -24,6 +24,7 @@ static const char *const metrics_names[METRIC_COUNT] = {
     [METRIC_LIMIT_CLIENT_REQUESTS] = "penstock_limit_client_requests_total",
     [METRIC_LIMIT_CLIENT_TUNNELS] = "penstock_limit_client_tunnels_total",
     [METRIC_LIMIT_ORIGIN_EXCHANGES] = "penstock_limit_origin_exchanges_total",
+    [METRIC_BEATS] = "penstock_beats_total",
     [METRIC_BYTES_UP_TOTAL] = "penstock_bytes_up_total",
     [METRIC_BYTES_DOWN_TOTAL] = "penstock_bytes_down_total",
 };

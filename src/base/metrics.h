@@ -33,6 +33,7 @@ enum metric {
 	METRIC_LIMIT_CLIENT_REQUESTS,
 	METRIC_LIMIT_CLIENT_TUNNELS,
 	METRIC_LIMIT_ORIGIN_EXCHANGES,
+	METRIC_BEATS,            /* a worker's loop has come round to its heartbeat */
 	METRIC_BYTES_UP_TOTAL,   /* body and tunnel bytes, client to origin */
 	METRIC_BYTES_DOWN_TOTAL, /* body and tunnel bytes, origin to client */
 	METRIC_COUNT

@@ -1,11 +1,13 @@
 #include "net/listener.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -66,6 +68,33 @@ int listener_open(const struct addr *at, int backlog)
 		return -1;
 	}
 	return fd;
+}
+
+static int listener_get(int fd, int option)
+{
+	int value = -1;
+	socklen_t len = sizeof(value);
+
+	return getsockopt(fd, SOL_SOCKET, option, &value, &len) < 0 ? -1 : value;
+}
+
+const char *listener_adopt(int fd)
+{
+	int family = listener_get(fd, SO_DOMAIN);
+	int flags = fcntl(fd, F_GETFL);
+
+	if (family < 0 || flags < 0)
+		return strerror(errno);
+	if (family != AF_INET && family != AF_INET6)
+		return "neither an IPv4 nor an IPv6 socket";
+	if (listener_get(fd, SO_TYPE) != SOCK_STREAM)
+		return "not a TCP socket";
+	if (listener_get(fd, SO_ACCEPTCONN) != 1)
+		return "a socket that does not listen";
+	if (fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ||
+	    listener_set(fd, IPPROTO_TCP, TCP_NODELAY) < 0)
+		return strerror(errno);
+	return NULL;
 }
 
 static bool listener_can_bind(const struct addr *at, bool share)

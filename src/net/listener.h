@@ -3,6 +3,7 @@
  *
  * Opens a non-blocking, close-on-exec TCP socket that listens; IPv6 ones take
  * IPv6 only.  SO_REUSEADDR always; SO_REUSEPORT, so that each worker has its own.
+ * One that was inherited (from systemd) keeps the options it came with.
  */
 #ifndef NET_LISTENER_H
 #define NET_LISTENER_H
@@ -15,6 +16,12 @@ struct addr;
 
 /* Returns the descriptor, or -1 with errno set. */
 MUST_USE int listener_open(const struct addr *at, int backlog);
+
+/*
+ * Make a socket that we were handed ours: non-blocking, close-on-exec, no delay.  NULL, or why it
+ * cannot be used: it is not a TCP socket that listens.
+ */
+const char *listener_adopt(int fd);
 
 /*
  * Whether nobody listens there.  SO_REUSEPORT lets a second process of the same user share the

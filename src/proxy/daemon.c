@@ -17,9 +17,13 @@
 #include "policy/limit.h"
 #include "proxy/accesslog.h"
 #include "proxy/config.h"
+#include "proxy/confinement.h"
 #include "proxy/descriptors.h"
 #include "proxy/places.h"
+#include "proxy/service.h"
 #include "proxy/worker.h"
+
+_Static_assert(WORKER_MAX <= SERVICE_WORKERS_MAX, "service has too little room");
 
 struct daemon {
 	const char *path;
@@ -27,7 +31,9 @@ struct daemon {
 	struct limit *limit;
 	struct places places;
 	struct worker *workers[WORKER_MAX];
+	const struct metrics *sets[WORKER_MAX]; /* of each worker; NULL: it has ended */
 	size_t worker_count, ended;
+	struct service service;
 	int signal_fd, report_fds[2];
 	bool draining;
 };
@@ -67,6 +73,8 @@ static int add_worker(struct daemon *d)
 		log_error("cannot make a worker: %s", error);
 		return -1;
 	}
+	worker_beat_every(w, service_beat_us(&d->service));
+	d->sets[d->worker_count] = worker_metrics(w);
 	d->workers[d->worker_count++] = w;
 	return 0;
 }
@@ -184,7 +192,12 @@ static struct config *load_anew(struct daemon *d)
 	return config;
 }
 
-static void reload(struct daemon *d)
+static void tell_supervisor(struct daemon *d, enum supervisor_news news)
+{
+	service_tell(&d->service, news, d->sets, d->worker_count);
+}
+
+static void load_again(struct daemon *d)
 {
 	struct config *config;
 	const char *key;
@@ -209,10 +222,18 @@ static void reload(struct daemon *d)
 	log_info("%s: read again", d->path);
 }
 
+static void reload(struct daemon *d)
+{
+	tell_supervisor(d, SUPERVISOR_RELOADING);
+	load_again(d);
+	tell_supervisor(d, SUPERVISOR_READY);
+}
+
 static void drain(struct daemon *d)
 {
 	struct place *place;
 
+	tell_supervisor(d, SUPERVISOR_STOPPING);
 	log_info("finishing what is running");
 	d->draining = true;
 	tell_all(d, WORKER_DRAIN, NULL);
@@ -262,13 +283,30 @@ static void on_report(struct daemon *d)
 	}
 }
 
+static void turn_service(struct daemon *d)
+{
+	for (size_t i = 0; i < d->worker_count; i++)
+		if (worker_has_ended(d->workers[i]))
+			d->sets[i] = NULL;
+	service_turn(&d->service, service_now_us(), d->sets, d->worker_count);
+}
+
+/* For poll: until something is due. */
+static int patience(const struct daemon *d)
+{
+	int places = places_patience(&d->places);
+	int service = service_wait_ms(&d->service, service_now_us());
+
+	return places < 0 || (service >= 0 && service < places) ? service : places;
+}
+
 static void run(struct daemon *d)
 {
 	struct pollfd fds[2] = {
 	    {.fd = d->signal_fd, .events = POLLIN}, {.fd = d->report_fds[0], .events = POLLIN}};
 
 	while (d->ended < d->worker_count) {
-		if (poll(fds, 2, places_patience(&d->places)) < 0) {
+		if (poll(fds, 2, patience(d)) < 0) {
 			if (errno != EINTR)
 				return;
 			continue;
@@ -278,6 +316,7 @@ static void run(struct daemon *d)
 		if (fds[1].revents & POLLIN)
 			on_report(d);
 		leave_places(d);
+		turn_service(d);
 	}
 }
 
@@ -300,11 +339,14 @@ static int serve(struct daemon *d)
 		log_error("%s", why);
 		return -1;
 	}
+	if (confinement_enter(d->config, d->path) != 0)
+		return -1;
 	if (start_workers(d) != 0) {
 		tell_all(d, WORKER_STOP, NULL);
 		return -1;
 	}
 	settle_places(d);
+	tell_supervisor(d, SUPERVISOR_READY);
 	run(d);
 	log_totals(d);
 	log_info("ended");
@@ -321,6 +363,7 @@ int daemon_run(const char *path, struct config *config)
 	event_set_log_callback(on_libevent_log);
 	descriptors_raise(config, d.places.workers);
 	d.limit = limit_new();
+	service_init(&d.service);
 	d.signal_fd = watch_signals();
 	if (!d.limit || d.signal_fd < 0 || pipe2(d.report_fds, O_CLOEXEC) != 0) {
 		log_error("cannot start: %s", strerror(errno));

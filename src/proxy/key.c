@@ -3,12 +3,14 @@
 #include <string.h>
 
 #include "base/attr.h"
+#include "base/identity.h"
 #include "base/log.h"
 #include "proxy/notation.h"
 #include "proxy/snapshot.h"
 
 #define STRINGS_MAX 65536
 
+static const char *const switches[] = {"off", "on", NULL};
 static const char *const log_targets[] = {"stderr", "syslog", NULL};
 static const char *const log_levels[] = {"error", "warning", "info", "debug", NULL};
 
@@ -30,6 +32,13 @@ static const struct key keys[] = {
 	.about = "Where clients connect to; port 0 lets the system choose one."},
     {"workers", INT(workers, 0, 256, "0", "threads"), .fixed = true,
 	.about = "Threads that serve clients; 0: one for each CPU."},
+    {"user", .type = KEY_STRING, AT(user), .max = IDENTITY_NAME_MAX, .fallback = "\"\"",
+	.valid = notation_is_user, .fixed = true,
+	.expects = "a user's name of at most 32 characters, or \"\" (stay who we are)",
+	.about = "Who to be once started as root: a user's name, \"\" to stay root."},
+    {"sandbox", .type = KEY_CHOICE, AT(sandbox), .fallback = "\"on\"", .choices = switches,
+	.fixed = true, .expects = "\"on\" or \"off\"",
+	.about = "System calls that a proxy does not need end the process."},
     {"name", .type = KEY_STRING, AT(name), .min = 1, .max = 64, .fallback = "\"penstock\"",
 	.valid = notation_is_name,
 	.expects = "a token of 1 to 64 letters, digits or !#$%&'*+-.^_`|~",

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/identity.h"
 #include "base/slice.h"
 #include "http/head.h"
 
@@ -13,6 +14,11 @@ static struct slice slice_of(const char *text)
 bool notation_is_name(const char *text)
 {
 	return head_is_token(slice_of(text));
+}
+
+bool notation_is_user(const char *text)
+{
+	return text[0] == '\0' || identity_is_name(text);
 }
 
 int notation_parse_network(const char *text, struct network *ret_network)

@@ -14,6 +14,7 @@
 #include "net/addr.h"
 
 bool notation_is_name(const char *text);    /* a token, as Via wants it */
+bool notation_is_user(const char *text);    /* a user's name, or "" */
 bool notation_is_network(const char *text); /* "192.0.2.0/24", "2001:db8::1" */
 bool notation_is_ports(const char *text);   /* "443", "8000-8999"; from 1 on */
 bool notation_is_server(const char *text);  /* "IP", "IPv4:port" or "[IPv6]:port" */

@@ -37,6 +37,7 @@ void config_unref(struct config *config)
 	strings_done(&config->written.allow_addresses);
 	strings_done(&config->written.servers);
 	free(config->name);
+	free(config->user);
 	free(config->log.access);
 	free(config);
 }

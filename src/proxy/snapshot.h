@@ -29,6 +29,8 @@ struct config {
 	struct addr listen[CONFIG_LISTEN_MAX];
 	size_t listen_count;
 	int workers; /* 0: one per CPU */
+	char *user;  /* to become when started as root; "": stay */
+	int sandbox; /* bool */
 	char *name;  /* our pseudonym in Via and Proxy-Status; a token */
 	struct acl *acl;
 	struct {

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,11 +34,12 @@ struct worker {
 	struct metrics metrics;
 	struct exchange_services services;
 	struct door *door;
-	struct event command, drain_timer;
+	struct event command, drain_timer, beat;
 	int command_fds[2]; /* a pipe: read in the loop, written by worker_tell */
 	int report_fd;
 	pthread_t thread;
 	bool started;
+	atomic_bool ended;
 };
 
 static void worker_on_request(const struct intake_request *request, void *arg)
@@ -86,6 +88,15 @@ static void worker_on_drain_timer(evutil_socket_t fd, short what, void *arg)
 		    "%zu connections are still open at the end of timeouts.drain, closing them",
 		    door_count(w->door));
 	worker_end(w);
+}
+
+static void worker_on_beat(evutil_socket_t fd, short what, void *arg)
+{
+	struct worker *w = arg;
+
+	(void)fd;
+	(void)what;
+	metrics_add(&w->metrics, METRIC_BEATS, 1);
 }
 
 static void worker_drain(struct worker *w)
@@ -185,6 +196,7 @@ static void *worker_run(void *arg)
 	struct worker_report report = {.what = WORKER_HAS_ENDED, .fd = -1};
 
 	event_base_dispatch(w->services.base);
+	atomic_store(&w->ended, true);
 	door_stop(w->door);
 	upstream_pool_close(w->services.upstreams);
 	for (int turn = 0; turn < WORKER_LAST_TURNS; turn++)
@@ -235,6 +247,7 @@ static const char *worker_furnish(struct worker *w, struct config *config)
 	event_assign(
 	    &w->command, s->base, w->command_fds[0], EV_READ | EV_PERSIST, worker_on_command, w);
 	evtimer_assign(&w->drain_timer, s->base, worker_on_drain_timer, w);
+	event_assign(&w->beat, s->base, -1, EV_PERSIST, worker_on_beat, w);
 	s->config = config_ref(config);
 	s->metrics = &w->metrics;
 	s->accesslog = accesslog_new(s->base, config->log.access);
@@ -286,6 +299,14 @@ struct worker *worker_new(
 	return w;
 }
 
+void worker_beat_every(struct worker *w, uint64_t us)
+{
+	struct timeval every = {(time_t)(us / 1000000), (suseconds_t)(us % 1000000)};
+
+	if (us > 0)
+		event_add(&w->beat, &every);
+}
+
 /* Signals are main's: the thread is born with all of them blocked. */
 int worker_start(struct worker *w)
 {
@@ -322,6 +343,11 @@ const struct metrics *worker_metrics(const struct worker *w)
 	return &w->metrics;
 }
 
+bool worker_has_ended(const struct worker *w)
+{
+	return atomic_load(&w->ended);
+}
+
 void worker_free(struct worker *w)
 {
 	struct worker_order order;
@@ -344,6 +370,7 @@ void worker_free(struct worker *w)
 	if (s->base) {
 		event_del(&w->command);
 		event_del(&w->drain_timer);
+		event_del(&w->beat);
 		event_base_free(s->base);
 	}
 	config_unref(s->config);

@@ -7,7 +7,9 @@
 #ifndef PROXY_WORKER_H
 #define PROXY_WORKER_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/attr.h"
 
@@ -37,6 +39,9 @@ struct worker_report {
 struct worker *worker_new(
     struct config *config, struct limit *limit, int report_fd, const char **ret_error);
 
+/* Before worker_start: METRIC_BEATS goes up so often while the loop goes round; 0: never. */
+void worker_beat_every(struct worker *w, uint64_t us);
+
 MUST_USE int worker_start(struct worker *w); /* 0 or an errno */
 
 enum worker_command {
@@ -59,6 +64,7 @@ struct worker_order {
 int worker_tell(struct worker *w, const struct worker_order *order);
 
 const struct metrics *worker_metrics(const struct worker *w);
+bool worker_has_ended(const struct worker *w); /* its loop goes round no more */
 
 /* Wait for the end of the thread, if it was started, and free. */
 void worker_free(struct worker *w);

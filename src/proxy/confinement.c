@@ -1,0 +1,89 @@
+#include "proxy/confinement.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/identity.h"
+#include "base/log.h"
+#include "base/sandbox.h"
+#include "proxy/config.h"
+
+static bool is_file(const char *path)
+{
+	return path[0] != '\0' && strcmp(path, "-") != 0;
+}
+
+/* What root could open and the user cannot would only be found when it is needed. */
+static void check_reload(const struct identity *identity, const char *path)
+{
+	if (path && access(path, R_OK) != 0)
+		log_warning("user %s cannot read %s: %s; a reload will fail", identity->name, path,
+		    strerror(errno));
+}
+
+static int become(const struct config *config, const struct identity *identity)
+{
+	const char *log = config->log.access, *step;
+
+	if (is_file(log) && identity_make_file(identity, log) != 0) {
+		log_error("cannot make the access log %s: %s", log, strerror(errno));
+		return -1;
+	}
+	if (identity_assume(identity, &step) != 0) {
+		log_error("cannot %s to be %s: %s", step, identity->name, strerror(errno));
+		return -1;
+	}
+	log_info("running as user %s", identity->name);
+	return 0;
+}
+
+static int drop_root(const struct config *config, const char *path)
+{
+	const char *name = config->user;
+	struct identity identity = {.uid = geteuid()};
+
+	if (name[0] != '\0' && identity_find(name, &identity) != 0) {
+		log_error("user %s: %s", name,
+		    errno == ENOENT ? "there is no such user" : strerror(errno));
+		return -1;
+	}
+	if (identity.uid != geteuid() && geteuid() != 0) {
+		log_error("only root can become user %s", name);
+		return -1;
+	}
+	if (identity.uid != geteuid() && become(config, &identity) != 0)
+		return -1;
+	if (geteuid() == 0)
+		log_warning("running as root; the key user says who else to be");
+	else if (name[0] != '\0')
+		check_reload(&identity, path);
+	return 0;
+}
+
+static int enter_sandbox(const struct config *config)
+{
+	if (sandbox_keep_privileges() != 0) {
+		log_error("cannot do without new privileges: %s", strerror(errno));
+		return -1;
+	}
+	if (!config->sandbox) {
+		log_info("the sandbox is off");
+		return 0;
+	}
+	if (!sandbox_is_built()) {
+		log_info("this build has no sandbox");
+		return 0;
+	}
+	if (sandbox_enter() != 0) {
+		log_error("cannot enter the sandbox: %s; sandbox = \"off\" does without",
+		    strerror(errno));
+		return -1;
+	}
+	return 0;
+}
+
+int confinement_enter(const struct config *config, const char *path)
+{
+	return drop_root(config, path) != 0 ? -1 : enter_sandbox(config);
+}
