@@ -20,7 +20,7 @@ NEEDS_TEST := libcmocka-dev python3-pytest python3-pytest-timeout python3-pytest
 	dnsmasq-base nodejs openssl chromium ca-certificates iproute2 procps logrotate
 NEEDS_FUZZ := clang libclang-rt-14-dev
 NEEDS_LINT := clang-format clang-tidy cppcheck
-NEEDS_UNITS := systemd
+NEEDS_SYSTEMD := systemd
 NEEDS_BENCH := python3 python3-matplotlib
 
 # Ask dpkg which of the packages $(1) are missing, say so, and install them.  $(2): why.
@@ -76,7 +76,7 @@ UNITS := $(UNIT_SRCS:tests/unit/%.c=$(OUT)/unit/%)
 FUZZ_SRCS := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZERS := $(FUZZ_SRCS:tests/fuzz/%.c=build/fuzz/%)
 
-.PHONY: all run test unit flow fuzz floors keys format format-check lint asan tsan bench install uninstall clean \
+.PHONY: systemd needs-systemd all run test unit flow fuzz floors keys format format-check lint asan tsan bench install uninstall clean \
 	needs-build needs-test needs-fuzz needs-lint needs-bench binary units fuzzers
 .DELETE_ON_ERROR:
 
@@ -100,6 +100,8 @@ needs-fuzz:
 	$(call need,$(NEEDS_BUILD) $(NEEDS_FUZZ),for its fuzzers)
 needs-lint:
 	$(call need,$(NEEDS_BUILD) $(NEEDS_LINT),for its checks)
+needs-systemd:
+	$(call need,$(NEEDS_BUILD) $(NEEDS_SYSTEMD),for the check of its units)
 needs-bench:
 	$(call need,$(NEEDS_BUILD) $(NEEDS_BENCH),for its benchmark)
 
@@ -233,10 +235,28 @@ lint: needs-lint
 	clang-tidy --quiet --warnings-as-errors='*' $(SRCS) -- -std=c11 -D_GNU_SOURCE \
 		-DPENSTOCK_VERSION='"$(VERSION)"' -Isrc $(WITH) $(PKG_CFLAGS)
 
+# What is installed for systemd, as it judges it: no error, no warning, an exposure of at most 1.5,
+# and a user that can be made.
+UNITS_ROOT := $(CURDIR)/build/systemd
+
+systemd: needs-systemd
+	@rm -rf $(UNITS_ROOT)
+	@$(MAKE) --no-print-directory install PREFIX=$(UNITS_ROOT)/usr sysconfdir=$(UNITS_ROOT)/etc
+	@set -e; cd $(UNITS_ROOT)/usr/lib/systemd/system; for unit in penstock.service penstock.socket; do \
+		echo "systemd-analyze verify $$unit"; status=0; \
+		said=$$(systemd-analyze verify --man=no --recursive-errors=no ./$$unit 2>&1) || status=$$?; \
+		if [ $$status -ne 0 ] || [ -n "$$said" ]; then echo "$$said"; exit 1; fi; done
+	systemd-analyze security --offline=true --threshold=15 --no-pager \
+		$(UNITS_ROOT)/usr/lib/systemd/system/penstock.service >$(UNITS_ROOT)/security; \
+		status=$$?; grep -v '✓' $(UNITS_ROOT)/security; exit $$status
+	systemd-sysusers --root=$(UNITS_ROOT)
+	grep '^penstock:' $(UNITS_ROOT)/etc/passwd
+
 # ---- installing -------------------------------------------------------------------------------
 
 PREFIX ?= /usr/local
 sysconfdir ?= $(if $(filter /usr,$(PREFIX)),/etc,$(PREFIX)/etc)
+sysusersdir ?= $(PREFIX)/lib/sysusers.d
 unitdir ?= $(if $(filter /usr,$(PREFIX)),/lib/systemd/system,$(PREFIX)/lib/systemd/system)
 
 install: all
@@ -250,9 +270,12 @@ install: all
 	@mkdir -p $(DESTDIR)$(unitdir)
 	sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@SYSCONFDIR@|$(sysconfdir)|g' systemd/penstock.service \
 		> $(DESTDIR)$(unitdir)/penstock.service
+	install -m 644 systemd/penstock.socket $(DESTDIR)$(unitdir)/penstock.socket
+	install -D -m 644 systemd/penstock.sysusers $(DESTDIR)$(sysusersdir)/penstock.conf
 
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/sbin/penstock $(DESTDIR)$(unitdir)/penstock.service
+	rm -f $(DESTDIR)$(PREFIX)/sbin/penstock $(DESTDIR)$(unitdir)/penstock.service \
+		$(DESTDIR)$(unitdir)/penstock.socket $(DESTDIR)$(sysusersdir)/penstock.conf
 	@echo "keeping $(DESTDIR)$(sysconfdir)/penstock.conf and $(DESTDIR)$(sysconfdir)/logrotate.d/penstock"
 
 clean:
