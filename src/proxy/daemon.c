@@ -23,6 +23,8 @@
 #include "proxy/service.h"
 #include "proxy/worker.h"
 
+#define ROOT_PORTS 1024
+
 _Static_assert(WORKER_MAX <= SERVICE_WORKERS_MAX, "service has too little room");
 
 struct daemon {
@@ -33,6 +35,7 @@ struct daemon {
 	struct worker *workers[WORKER_MAX];
 	const struct metrics *sets[WORKER_MAX]; /* of each worker; NULL: it has ended */
 	size_t worker_count, ended;
+	bool inherited; /* the places come from the supervisor: `listen` is not looked at */
 	struct service service;
 	int signal_fd, report_fds[2];
 	bool draining;
@@ -105,11 +108,45 @@ static int match_places(struct daemon *d, const struct config *config, char *tex
 	const struct addr *failed;
 	char where[ADDR_TEXT_MAX];
 
+	if (d->inherited)
+		return 0;
 	if (places_match(&d->places, config->listen, config->listen_count, &failed) == 0)
 		return 0;
 	addr_format(failed, where);
-	snprintf(text, size, "cannot listen on %s: %s", where, strerror(errno));
+	snprintf(text, size, "cannot listen on %s: %s%s", where, strerror(errno),
+	    errno == EACCES && failed->port < ROOT_PORTS
+		? "; a port below 1024 takes root, or a socket from systemd"
+		: "");
 	return -1;
+}
+
+/* The places that the supervisor hands us; none is fine. */
+static int inherit_places(struct daemon *d)
+{
+	struct supervisor_sockets sockets = {0};
+	const char *why = NULL;
+	char name[PLACE_NAME_MAX];
+
+	if (supervisor_take_sockets(&sockets) != 0) {
+		log_error("cannot take the sockets of the service manager: LISTEN_PID, LISTEN_FDS, "
+			  "LISTEN_FDNAMES: %s",
+		    strerror(errno));
+		return -1;
+	}
+	d->inherited = sockets.count > 0;
+	if (d->inherited)
+		log_info("the service manager listens for us; `listen` is not looked at");
+	for (size_t i = 0; i < sockets.count && !why; i++) {
+		int fd = sockets.first_fd + (int)i;
+
+		why = places_adopt(&d->places, fd, sockets.names[i]);
+		if (!why)
+			continue;
+		log_escape(name, sizeof(name), sockets.names[i], strlen(sockets.names[i]));
+		log_error("cannot use socket %d (%s) of the service manager: %s", fd, name, why);
+	}
+	supervisor_sockets_done(&sockets);
+	return why ? -1 : 0;
 }
 
 /* Give the place's sockets to the workers, or ask for them back. */
@@ -140,7 +177,9 @@ static void settle_places(struct daemon *d)
 			tell_place(d, place, WORKER_LISTEN);
 		if (place->listed && place->state != PLACE_OPEN) {
 			place_open(place);
-			log_info("listening on %s", where);
+			log_info("listening on %s%s%s%s", where,
+			    place->inherited ? " (inherited, " : "", place->name,
+			    place->inherited ? ")" : "");
 		} else if (!place->listed && place->state == PLACE_OPEN) {
 			place_close(place);
 			log_info("no longer listening on %s", where);
@@ -335,6 +374,8 @@ static int serve(struct daemon *d)
 {
 	char why[256];
 
+	if (inherit_places(d) != 0)
+		return -1;
 	if (match_places(d, d->config, why, sizeof(why)) != 0) {
 		log_error("%s", why);
 		return -1;

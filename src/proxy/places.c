@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "net/deadline.h"
 #include "net/listener.h"
 
@@ -138,6 +139,36 @@ int places_match(struct places *places, const struct addr *addresses, size_t cou
 		LIST_INSERT_HEAD(&places->all, place, all);
 	}
 	return 0;
+}
+
+const char *places_adopt(struct places *places, int fd, const char *name)
+{
+	const char *why = listener_adopt(fd);
+	struct place *place, *last = LIST_FIRST(&places->all);
+
+	if (why)
+		return why;
+	place = calloc(1, sizeof(*place));
+	if (place)
+		place->fds = calloc(1, sizeof(*place->fds));
+	if (!place || !place->fds || listener_address(fd, &place->at) != 0) {
+		why = strerror(errno);
+		if (place)
+			place_free(place);
+		return why;
+	}
+	place->wanted = place->at;
+	place->fds[place->fd_count++] = fd;
+	place->inherited = true;
+	place->listed = true;
+	log_escape(place->name, sizeof(place->name), name, strlen(name));
+	while (last && LIST_NEXT(last, all))
+		last = LIST_NEXT(last, all);
+	if (last)
+		LIST_INSERT_AFTER(last, place, all);
+	else
+		LIST_INSERT_HEAD(&places->all, place, all);
+	return NULL;
 }
 
 /* ---- one place -------------------------------------------------------------------------- */

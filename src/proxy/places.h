@@ -21,6 +21,7 @@
 #include "net/addr.h"
 
 #define PLACES_GRACE_MS 100
+#define PLACE_NAME_MAX 64
 
 enum place_state {
 	PLACE_NEW,     /* opened, and no worker knows it yet */
@@ -38,6 +39,7 @@ struct place {
 	size_t borrowers;
 	enum place_state state;
 	bool inherited; /* others hold the socket too: it outlives us, with its queue */
+	char name[PLACE_NAME_MAX]; /* of an inherited one, escaped */
 	bool listed;    /* in the list that was matched last */
 	uint64_t leave_at_ms;
 };
@@ -55,6 +57,12 @@ struct places {
  */
 MUST_USE int places_match(struct places *places, const struct addr *addresses, size_t count,
     const struct addr **ret_failed);
+
+/*
+ * Take a socket that we were handed: a listed place (PLACE_NEW) that all workers share.  NULL, or
+ * why it cannot be one; then it is not taken.
+ */
+const char *places_adopt(struct places *places, int fd, const char *name);
 
 /* The socket that a worker accepts on; -1 when it is closed. */
 int place_socket(const struct place *place, size_t worker);

@@ -25,11 +25,14 @@ uint64_t service_now_us(void)
 
 void service_init(struct service *s)
 {
+	uint64_t now_us = service_now_us();
+
 	memset(s, 0, sizeof(*s));
 	s->watched = supervisor_is_there();
 	if (s->watched)
 		s->watchdog_us = supervisor_watchdog_us();
-	s->status_due_us = service_now_us() + SERVICE_STATUS_US;
+	s->alive_due_us = now_us + s->watchdog_us / SERVICE_WORDS;
+	s->status_due_us = now_us + SERVICE_STATUS_US;
 }
 
 uint64_t service_beat_us(const struct service *s)

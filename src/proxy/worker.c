@@ -195,6 +195,7 @@ static void *worker_run(void *arg)
 	struct worker *w = arg;
 	struct worker_report report = {.what = WORKER_HAS_ENDED, .fd = -1};
 
+	pthread_setname_np(pthread_self(), "worker");
 	event_base_dispatch(w->services.base);
 	atomic_store(&w->ended, true);
 	door_stop(w->door);

@@ -51,12 +51,13 @@ def stage(tmp_path):
 def proxy(stage):
     """proxy(key=value, group={...}): a running proxy.  Groups are merged with the defaults.
 
-    env: more environment variables; stdout: a file for its standard output.
+    env: more environment variables; stdout: a file for its standard output; sockets: those it is
+    handed over, by name.
     """
 
-    def start(env=None, stdout=None, **config):
+    def start(env=None, stdout=None, sockets=None, **config):
         folder = stage.subfolder("proxy", len(stage.proxies))
-        started = daemon.Proxy(folder, config, env, stdout)
+        started = daemon.Proxy(folder, config, env, stdout, sockets)
         stage.proxies.append(started)
         return started
 

@@ -150,22 +150,44 @@ class AccessLine:
         return f"<{self.text}>"
 
 
+# argv: names of sockets, their descriptors, and a program that gets them as systemd hands them over.
+HAND_OVER = """
+import os, sys
+names, fds, argv = sys.argv[1], sys.argv[2].split(), sys.argv[3:]
+high = [os.dup2(int(fd), 100 + i) for i, fd in enumerate(fds)]
+for i, fd in enumerate(high):
+    os.dup2(fd, 3 + i)
+os.closerange(3 + len(fds), 4096)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(fds)), LISTEN_FDNAMES=names)
+os.execv(argv[0], argv)
+"""
+
+
+def handing_over(sockets, argv):
+    """The options of a Program to which {name: socket} are handed over."""
+    fds = [s.fileno() for s in sockets.values()]
+    launch = ["/usr/bin/python3", "-I", "-S", "-c", HAND_OVER, ":".join(sockets)]
+    return {"argv": [*launch, " ".join(map(str, fds)), *argv], "pass_fds": fds}
+
+
 class Proxy(Program):
     """The daemon with a configuration of its own, listening."""
 
-    def __init__(self, folder, config, env=None, stdout=None):
+    def __init__(self, folder, config, env=None, stdout=None, sockets=None):
         self.folder = folder
         self.access_path = os.path.join(folder, "access.log")
         self.config_path = os.path.join(folder, "penstock.conf")
         self.told_to_end = False
         self.config = merge(merge(DEFAULTS, {"log": {"access": self.access_path}}), config)
         self.write_config()
-        argv = [BINARY, "-c", self.config_path]
-        super().__init__(argv, env={**os.environ, **(env or {})}, stdout=stdout)
+        options = {"argv": [BINARY, "-c", self.config_path]}
+        if sockets:
+            options = handing_over(sockets, **options)
+        super().__init__(env={**os.environ, **(env or {})}, stdout=stdout, **options)
         try:
             self.ports = [
                 int(self.wait_line(r"listening on \S+:(\d+)", count=i + 1)[1])
-                for i in range(len(self.config["listen"]))
+                for i in range(len(sockets or self.config["listen"]))
             ]
         except AssertionError:
             self.kill()
@@ -248,8 +270,13 @@ class Proxy(Program):
 
 def run(*arguments, **options):
     """Run the program to its end: a CompletedProcess."""
+    return run_as([], *arguments, **options)
+
+
+def run_as(launch, *arguments, **options):
+    """The same, started by a program that gets it as its first argument."""
     return subprocess.run(
-        [BINARY, *arguments],
+        [*launch, BINARY, *arguments],
         capture_output=True,
         text=True,
         timeout=TIMEOUT,

@@ -197,9 +197,11 @@ static void test_waits_are_bounded(void **state)
 	/* A watchdog that wants no word for ages. */
 	setup(&s, "18446744073709551614");
 	beat_all(&s);
-	assert_true(service_wait_ms(&s.service, s.now_us) >= 0);
-	assert_string_equal(turn(&s), "WATCHDOG=1\n");
-	assert_true(service_wait_ms(&s.service, s.now_us) <= 5001);
+	for (int i = 0; i < 3; i++) {
+		assert_true(service_wait_ms(&s.service, s.now_us) > 0);
+		assert_true(service_wait_ms(&s.service, s.now_us) <= 5001);
+		assert_string_equal(turn(&s), "");
+	}
 	assert_int_equal(service_wait_ms(&s.service, UINT64_MAX), 0);
 	teardown(&s);
 }
