@@ -60,8 +60,8 @@ static int send_to(const char *path, const char *state)
 		return -errno;
 	result = sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)&to,
 		     (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) < 0
-		? -errno
-		: 1;
+		     ? -errno
+		     : 1;
 	close(fd);
 	return result;
 }

@@ -1,5 +1,6 @@
 /*
- * sd -- what we use of sd-daemon(3): libsystemd's own where it is there, else the same in few lines.
+ * sd -- what we use of sd-daemon(3): libsystemd's own where it is there, else the same in few
+ * lines.
  *
  * Both read the environment that the service manager set, and are used by the main thread
  * before others run, but for sd_notify.

@@ -38,9 +38,9 @@ struct place {
 	size_t fd_count;
 	size_t borrowers;
 	enum place_state state;
-	bool inherited; /* others hold the socket too: it outlives us, with its queue */
+	bool inherited;            /* others hold the socket too: it outlives us, with its queue */
 	char name[PLACE_NAME_MAX]; /* of an inherited one, escaped */
-	bool listed;    /* in the list that was matched last */
+	bool listed;               /* in the list that was matched last */
 	uint64_t leave_at_ms;
 };
 

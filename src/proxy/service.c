@@ -57,8 +57,8 @@ static uint64_t sum(const struct metrics *const *sets, size_t count, enum metric
 	return total;
 }
 
-static void format_status(char out[SERVICE_STATUS_MAX], const struct metrics *const *sets,
-    size_t count)
+static void format_status(
+    char out[SERVICE_STATUS_MAX], const struct metrics *const *sets, size_t count)
 {
 	unsigned long long clients = sum(sets, count, METRIC_CLIENTS);
 	unsigned long long tunnels = sum(sets, count, METRIC_TUNNELS);
@@ -67,8 +67,8 @@ static void format_status(char out[SERVICE_STATUS_MAX], const struct metrics *co
 	    clients == 1 ? "" : "s", tunnels, tunnels == 1 ? "" : "s");
 }
 
-void service_tell(struct service *s, enum supervisor_news news, const struct metrics *const *sets,
-    size_t count)
+void service_tell(
+    struct service *s, enum supervisor_news news, const struct metrics *const *sets, size_t count)
 {
 	if (!s->watched)
 		return;
@@ -104,7 +104,8 @@ static void turn_watchdog(struct service *s, const struct metrics *const *sets, 
 
 	if (stuck < count) {
 		if (!s->silent)
-			log_warning("worker %zu is stuck; the watchdog is not told that all is well",
+			log_warning(
+			    "worker %zu is stuck; the watchdog is not told that all is well",
 			    stuck);
 		s->silent = true;
 		return;
@@ -117,8 +118,8 @@ static void turn_watchdog(struct service *s, const struct metrics *const *sets, 
 
 /* ---- turns ---- */
 
-void service_turn(struct service *s, uint64_t now_us, const struct metrics *const *sets,
-    size_t count)
+void service_turn(
+    struct service *s, uint64_t now_us, const struct metrics *const *sets, size_t count)
 {
 	assert(count <= SERVICE_WORKERS_MAX);
 	if (!s->watched)

@@ -23,9 +23,10 @@ struct service {
 	bool watched;         /* somebody wants to be told */
 	uint64_t watchdog_us; /* he gives us up after so long without a word; 0: never */
 	uint64_t alive_due_us, status_due_us;
-	uint64_t beats[SERVICE_WORKERS_MAX]; /* of each worker, when we last said that all is well */
-	bool silent;                         /* a worker is stuck, and that was logged */
-	char status[SERVICE_STATUS_MAX];     /* that was sent last */
+	uint64_t
+	    beats[SERVICE_WORKERS_MAX];  /* of each worker, when we last said that all is well */
+	bool silent;                     /* a worker is stuck, and that was logged */
+	char status[SERVICE_STATUS_MAX]; /* that was sent last */
 };
 
 void service_init(struct service *s);
@@ -34,15 +35,15 @@ void service_init(struct service *s);
 uint64_t service_beat_us(const struct service *s);
 
 /* Say it, with the numbers of connections and tunnels in all workers. */
-void service_tell(struct service *s, enum supervisor_news news, const struct metrics *const *sets,
-    size_t count);
+void service_tell(
+    struct service *s, enum supervisor_news news, const struct metrics *const *sets, size_t count);
 
 /*
  * Do what is due: a new status, and SUPERVISOR_ALIVE when each set's METRIC_BEATS went up since
  * the last time.  A set that is NULL is of a worker that has ended.
  */
-void service_turn(struct service *s, uint64_t now_us, const struct metrics *const *sets,
-    size_t count);
+void service_turn(
+    struct service *s, uint64_t now_us, const struct metrics *const *sets, size_t count);
 
 /* For poll(2): milliseconds until the next turn, -1 when there will be none. */
 int service_wait_ms(const struct service *s, uint64_t now_us);

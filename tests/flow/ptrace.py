@@ -50,16 +50,16 @@ def stopped(tid):
     try:
         yield
     finally:
-        ptrace(DETACH, tid)
+        with contextlib.suppress(ProcessLookupError):
+            ptrace(DETACH, tid)
 
 
 def call(tid, number, *arguments):
     """Have the thread, which waits in a system call, make another one.
 
-    Its result, or None when that was the thread's end.
+    Its result, or minus the number of the signal that the call ended it with.
     """
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(stopped(tid))
+    with stopped(tid):
         before, registers = Registers(), Registers()
         ptrace(GETREGS, tid, ctypes.byref(before))
         ctypes.pointer(registers)[0] = before
@@ -72,8 +72,7 @@ def call(tid, number, *arguments):
         ptrace(SINGLESTEP, tid)
         _, status = os.waitpid(tid, WALL)
         if not os.WIFSTOPPED(status):
-            stack.pop_all()
-            return None
+            return os.waitstatus_to_exitcode(status)
         ptrace(GETREGS, tid, ctypes.byref(registers))
         ptrace(SETREGS, tid, ctypes.byref(before))
         return registers.rax

@@ -343,8 +343,8 @@ static void test_no_new_privileges(void **state)
 
 	(void)state;
 	if (child == 0)
-		_exit(sandbox_keep_privileges() != 0 ||
-		      prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1);
+		_exit(
+		    sandbox_keep_privileges() != 0 || prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1);
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_int_equal(status, 0);
 }
