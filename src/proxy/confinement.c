@@ -38,25 +38,35 @@ static int become(const struct config *config, const struct identity *identity)
 	return 0;
 }
 
+const char *confinement_user(
+    const struct config *config, struct identity *ret_identity, bool *ret_change)
+{
+	*ret_change = false;
+	if (config->user[0] == '\0')
+		return NULL;
+	if (identity_find(config->user, ret_identity) != 0)
+		return errno == ENOENT ? "there is no such user" : strerror(errno);
+	if (ret_identity->uid == geteuid())
+		return NULL;
+	*ret_change = true;
+	return geteuid() == 0 ? NULL : "only root can become another user";
+}
+
 static int drop_root(const struct config *config, const char *path)
 {
-	const char *name = config->user;
-	struct identity identity = {.uid = geteuid()};
+	struct identity identity;
+	bool change;
+	const char *why = confinement_user(config, &identity, &change);
 
-	if (name[0] != '\0' && identity_find(name, &identity) != 0) {
-		log_error("user %s: %s", name,
-		    errno == ENOENT ? "there is no such user" : strerror(errno));
+	if (why) {
+		log_error("user %s: %s", config->user, why);
 		return -1;
 	}
-	if (identity.uid != geteuid() && geteuid() != 0) {
-		log_error("only root can become user %s", name);
-		return -1;
-	}
-	if (identity.uid != geteuid() && become(config, &identity) != 0)
+	if (change && become(config, &identity) != 0)
 		return -1;
 	if (geteuid() == 0)
 		log_warning("running as root; the key user says who else to be");
-	else if (name[0] != '\0')
+	else if (change)
 		check_reload(&identity, path);
 	return 0;
 }

@@ -6,9 +6,19 @@
 #ifndef PROXY_CONFINEMENT_H
 #define PROXY_CONFINEMENT_H
 
+#include <stdbool.h>
+
 #include "base/attr.h"
 
 struct config;
+struct identity;
+
+/*
+ * Who the configuration wants us to be, and whether that is another than who we are; the identity
+ * is written only when there is a user in it.  NULL, or why that cannot be.
+ */
+const char *confinement_user(
+    const struct config *config, struct identity *ret_identity, bool *ret_change);
 
 /*
  * Started as root: make the log files, and be `user` from now on.  Then, whoever we are, enter

@@ -242,9 +242,8 @@ static void load_again(struct daemon *d)
 	const char *key;
 	size_t index = 0;
 
-	if (!d->path || d->draining) {
-		log_info(d->draining ? "ending, the configuration is not read again"
-				     : "there is no configuration file to read again");
+	if (!d->path) {
+		log_info("there is no configuration file to read again");
 		return;
 	}
 	config = load_anew(d);
@@ -263,6 +262,10 @@ static void load_again(struct daemon *d)
 
 static void reload(struct daemon *d)
 {
+	if (d->draining) {
+		log_info("ending, the configuration is not read again");
+		return;
+	}
 	tell_supervisor(d, SUPERVISOR_RELOADING);
 	load_again(d);
 	tell_supervisor(d, SUPERVISOR_READY);

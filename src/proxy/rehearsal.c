@@ -4,14 +4,17 @@
 #include <inttypes.h>
 #include <stdbool.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/attr.h"
+#include "base/identity.h"
 #include "base/log.h"
 #include "net/addr.h"
 #include "net/holder.h"
 #include "net/listener.h"
 #include "proxy/accesslog.h"
 #include "proxy/config.h"
+#include "proxy/confinement.h"
 #include "proxy/descriptors.h"
 #include "proxy/worker.h"
 
@@ -90,6 +93,33 @@ static int check_access_log(const struct rehearsal *r)
 	return -1;
 }
 
+/* From here on we are who the daemon would be: this process does nothing but try. */
+static int check_user(const struct rehearsal *r)
+{
+	struct identity identity;
+	bool change;
+	const char *why = confinement_user(r->config, &identity, &change), *step;
+
+	if (why) {
+		fprintf(r->wrong, "penstock: user %s: %s\n", r->config->user, why);
+		return -1;
+	}
+	if (change && identity_assume(&identity, &step) != 0) {
+		fprintf(r->wrong, "penstock: cannot %s to be %s: %s\n", step, identity.name,
+		    strerror(errno));
+		return -1;
+	}
+	return 0;
+}
+
+/* One that is there is opened by the user; root would only have made it. */
+static int check_old_access_log(const struct rehearsal *r)
+{
+	if (r->config->user[0] == '\0' || access(r->config->log.access, F_OK) != 0)
+		return 0;
+	return check_access_log(r);
+}
+
 /* A start only warns of it. */
 static int check_descriptors(const struct rehearsal *r)
 {
@@ -109,6 +139,8 @@ static int (*const checks[])(const struct rehearsal *r) = {
     check_descriptors,
     check_places,
     check_access_log,
+    check_user,
+    check_old_access_log,
 };
 
 int rehearsal_run(const struct config *config, FILE *notes, FILE *wrong)

@@ -1,7 +1,8 @@
 /*
  * rehearsal -- what a start would do, tried without doing it.
  *
- * Changes nothing: no file is made, and a daemon that runs is not disturbed.
+ * Changes nothing but this process, which may become another user: no file is made, and a daemon
+ * that runs is not disturbed.
  */
 #ifndef PROXY_REHEARSAL_H
 #define PROXY_REHEARSAL_H

@@ -69,17 +69,33 @@ def test_root_without_a_user_is_warned_of(proxy, client, origin):
     assert client(p).get(o.url()).status == 200
 
 
-def start_fails(stage, launch=(), **config):
-    """Start with these keys changed; the result of the program."""
+def start(stage, launch=(), arguments=(), **config):
+    """Start with these keys changed, to the end; the result of the program."""
     path = os.path.join(stage.folder, "penstock.conf")
     with open(path, "w", encoding="ascii") as f:
         f.write(daemon.render_file(daemon.merge(daemon.DEFAULTS, config)))
-    return daemon.run_as(list(launch), "-c", path)
+    return daemon.run_as(list(launch), "-c", path, *arguments)
 
 
 def test_unknown_user(stage):
-    result = start_fails(stage, user="no-such-user")
+    result = start(stage, user="no-such-user")
     assert result.returncode == EX_OSERR
+    assert "user no-such-user: there is no such user" in result.stderr
+
+
+def test_checked_beforehand(stage):
+    """-t finds what a start as root would meet as the user."""
+    path = log_path(stage, 0o755, 0)
+    good = start(stage, arguments=["-t"], user="nobody", log={"access": path})
+    assert good.returncode == 0, good.stderr
+    assert not os.path.exists(path)
+    with open(path, "w", encoding="ascii"):
+        os.chmod(path, 0o640)
+    result = start(stage, arguments=["-t"], user="nobody", log={"access": path})
+    assert result.returncode != 0
+    assert f"cannot open the access log {path}: Permission denied" in result.stderr
+    result = start(stage, arguments=["-t"], user="no-such-user")
+    assert result.returncode != 0
     assert "user no-such-user: there is no such user" in result.stderr
 
 
@@ -197,7 +213,7 @@ def test_log_that_is_a_link_or_not_the_users(stage):
     os.chmod(roots, 0o600)
     os.symlink(roots, path)
     for _ in range(2):
-        result = start_fails(stage, user="nobody", log={"access": path})
+        result = start(stage, user="nobody", log={"access": path})
         assert result.returncode == EX_OSERR
         assert f"cannot open the access log {path}: Permission denied" in result.stderr
         with open(roots, encoding="ascii") as f:
@@ -212,11 +228,11 @@ def test_log_that_is_a_link_or_not_the_users(stage):
 
 def test_not_root(stage):
     as_nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"]
-    result = start_fails(stage, as_nobody, user="daemon", log={"access": ""})
+    result = start(stage, as_nobody, user="daemon", log={"access": ""})
     if "setpriv" in result.stderr:
         pytest.skip("the binary is where only root can come")
     assert result.returncode == EX_OSERR
-    assert "only root can become user daemon" in result.stderr
+    assert "user daemon: only root can become another user" in result.stderr
 
 
 def test_the_user_already(stage, proxy, client, origin):
