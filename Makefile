@@ -76,7 +76,7 @@ UNITS := $(UNIT_SRCS:tests/unit/%.c=$(OUT)/unit/%)
 FUZZ_SRCS := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZERS := $(FUZZ_SRCS:tests/fuzz/%.c=build/fuzz/%)
 
-.PHONY: systemd needs-systemd all run test unit flow fuzz floors keys format format-check lint asan tsan bench install uninstall clean \
+.PHONY: systemd needs-systemd bare all run test unit flow fuzz floors keys format format-check lint asan tsan bench install uninstall clean \
 	needs-build needs-test needs-fuzz needs-lint needs-bench binary units fuzzers
 .DELETE_ON_ERROR:
 
@@ -142,6 +142,11 @@ unit: needs-test
 flow: needs-test
 	@$(MAKE) --no-print-directory $(OUT)/penstock
 	PENSTOCK=$(OUT)/penstock $(PYTEST) -q -p no:cacheprovider -n $(FLOW_JOBS) tests/flow $(FLOW_ARGS)
+
+# Without the libraries that are optional: what they are used for works all the same.
+bare: needs-test
+	@$(MAKE) --no-print-directory VARIANT=bare unit
+	@$(MAKE) --no-print-directory VARIANT=bare flow FLOW_ARGS="-k 'supervisor or sandbox or users or signals'"
 
 asan: needs-test
 	@$(MAKE) --no-print-directory VARIANT=asan unit

@@ -64,6 +64,8 @@ static void test_defaults(void **state)
 	assert_int_equal(config->listen_count, 1);
 	assert_true(addr_equal(&config->listen[0], &place));
 	assert_int_equal(config->workers, 0);
+	assert_string_equal(config->user, "");
+	assert_true(config->sandbox);
 	assert_string_equal(config->name, "penstock");
 	assert_int_equal(config->timeouts.head, 10);
 	assert_int_equal(config->timeouts.idle, 60);
@@ -101,7 +103,7 @@ static void test_defaults(void **state)
 /* Everything set to something else, in every notation that is accepted. */
 #define FULL                                                                                       \
 	"listen = ( { address = \"::1\"; port = 0; }, { port = 8080L, address = \"10.0.0.1\" } );" \
-	"workers = 0x4 name: \"a\\x62c\"\n"                                                        \
+	"workers = 0x4 user = \"_a-b.c1\"; sandbox = \"off\" name: \"a\\x62c\"\n"                  \
 	"access = { clients = ( \"10.0.0.0/8\", \"2001:db8::/32\" );"                              \
 	" connect_ports = [ \"22\", \"1000-2000\" ]; allow_addresses = [ \"127.0.0.1\" ]; };\n"    \
 	"timeouts : { head = 1; idle = 2; connect = 3; first_byte = 4; body = 5;"                  \
@@ -123,6 +125,8 @@ static void test_all_keys(void **state)
 	assert_int_equal(config->listen[0].port, 0);
 	assert_int_equal(config->listen[1].port, 8080);
 	assert_int_equal(config->workers, 4);
+	assert_string_equal(config->user, "_a-b.c1");
+	assert_false(config->sandbox);
 	assert_string_equal(config->name, "abc");
 	assert_int_equal(config->timeouts.tunnel, 604800);
 	assert_int_equal(config->timeouts.drain, 0);
@@ -229,6 +233,11 @@ static void test_refusals(void **state)
 	    {"limits = {\n head = 8193;\nrequest_line = 10000; };",
 		"x.conf:3: limits.request_line: must be less than limits.head (10000, 8193)"},
 	    /* strings */
+	    {"user = \"-x\";", "x.conf:1: user: must be a user's name of at most 32 characters, "
+			       "or \"\" (stay who we are), not \"-x\""},
+	    {"user = 1000;", "x.conf:1: user: must be a user's name of at most 32 characters, or "
+			     "\"\" (stay who we are)"},
+	    {"sandbox = true;", "x.conf:1: sandbox: must be \"on\" or \"off\""},
 	    {"name = \"a b\";", "x.conf:1: name: must be a token of 1 to 64 letters, digits or "
 				"!#$%&'*+-.^_`|~, not \"a b\""},
 	    {"name = \"\";", "x.conf:1: name: must be a token of 1 to 64 letters, digits or "
