@@ -485,6 +485,8 @@ static void intake_adopt(struct intake *in)
 		intake_close(in);
 		return;
 	}
+	/* A socket for both families, which only others open, has IPv4 clients too. */
+	in->client = addr_unmapped(&in->client);
 	if (!intake_enter(in))
 		return;
 	wire_read_on(in->wire);

@@ -21,7 +21,7 @@ struct metrics;
 
 struct service {
 	bool watched;         /* somebody wants to be told */
-	uint64_t watchdog_us; /* he gives us up after so long without a word; 0: never */
+	uint64_t watchdog_us; /* so long without a word, and we are given up; 0: never */
 	uint64_t alive_due_us, status_due_us;
 	uint64_t
 	    beats[SERVICE_WORKERS_MAX];  /* of each worker, when we last said that all is well */

@@ -244,6 +244,16 @@ def test_inherited_sockets_take_the_place_of_listen(proxy, client, origin):
         assert client(six.getsockname()[:2]).get(o.url()).status == 200
 
 
+def test_a_socket_for_both_families(proxy, client, origin):
+    """systemd's "ListenStream=3128" without BindIPv6Only=: IPv4 clients are judged as such."""
+    o = origin()
+    with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as both:
+        p = proxy(sockets={"both": both}, access={"clients": ["127.0.0.0/8"]})
+        assert client(("127.0.0.1", p.port)).get(o.url()).status == 200
+        assert client(("::1", p.port)).get(o.url()).status == 403
+        assert [line.client for line in p.access(2)] == ["127.0.0.1", "::1"]
+
+
 def test_all_workers_accept_on_an_inherited_socket(proxy, manager, client, origin):
     """One that is stuck leaves the clients to the others."""
     o = origin()
