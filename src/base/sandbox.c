@@ -24,7 +24,7 @@ int sandbox_enter(void)
 
 #else
 
-#include <net/if.h>
+#include <linux/sockios.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <sys/ioctl.h>
@@ -91,7 +91,7 @@ static const int allowed[] = {
 #define FIRST 0
 #define SECOND 1
 #define THIRD 2
-#define IS(argument, number) SCMP_CMP(argument, SCMP_CMP_EQ, (scmp_datum_t)(number))
+#define IS(argument, number) SCMP_CMP(argument, SCMP_CMP_EQ, (scmp_datum_t)(number), 0)
 #define HAS(argument, bits) SCMP_CMP(argument, SCMP_CMP_MASKED_EQ, (bits), (bits))
 #define HAS_NOT(argument, bits) SCMP_CMP(argument, SCMP_CMP_MASKED_EQ, (bits), 0)
 
@@ -128,7 +128,9 @@ static int allow_some(scmp_filter_ctx filter)
 	    {SCMP_SYS(prctl), IS(FIRST, PR_SET_NAME)},
 	    {SCMP_SYS(prctl), IS(FIRST, PR_GET_NAME)},
 	    {SCMP_SYS(prctl), IS(FIRST, PR_GET_DUMPABLE)},
+	    /* What waits in a socket, to be read and to be sent. */
 	    {SCMP_SYS(ioctl), IS(SECOND, FIONREAD)},
+	    {SCMP_SYS(ioctl), IS(SECOND, SIOCOUTQ)},
 	    {SCMP_SYS(ioctl), IS(SECOND, FIONBIO)},
 	    /* "fe80::1%eth0" */
 	    {SCMP_SYS(ioctl), IS(SECOND, SIOCGIFINDEX)},

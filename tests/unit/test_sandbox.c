@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
+#include <linux/sockios.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <sched.h>
@@ -14,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -143,6 +146,11 @@ static int queue_of_calls(void)
 	return (int)syscall(425 /* io_uring_setup */, 1, NULL);
 }
 
+static int type_into_the_terminal(void)
+{
+	return ioctl(STDIN_FILENO, TIOCSTI, "x");
+}
+
 static int become_dumpable(void)
 {
 	return prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
@@ -187,6 +195,7 @@ static void test_a_forbidden_call_ends_the_process(void **state)
 	    {"bpf", load_bpf},
 	    {"memfd_create", program_in_memory},
 	    {"io_uring_setup", queue_of_calls},
+	    {"ioctl(TIOCSTI)", type_into_the_terminal},
 	    {"prctl(PR_SET_DUMPABLE)", become_dumpable},
 	    {"execve in a thread", thread_runs_program},
 	};
@@ -266,6 +275,15 @@ static int sockets(void)
 	return 0;
 }
 
+static int what_waits(void)
+{
+	int fd = socket(AF_INET, SOCK_STREAM, 0), bytes = -1;
+	struct ifreq interface = {.ifr_name = "lo"};
+
+	return ioctl(fd, SIOCOUTQ, &bytes) < 0 || ioctl(fd, FIONBIO, &bytes) < 0 ||
+	       ioctl(fd, SIOCGIFINDEX, &interface) < 0 || if_nametoindex("lo") == 0;
+}
+
 static int signals(void)
 {
 	sigset_t set;
@@ -305,6 +323,7 @@ static void test_all_that_is_needed_goes_on(void **state)
 	    {"threads", threads},
 	    {"much memory", much_memory},
 	    {"sockets", sockets},
+	    {"what waits", what_waits},
 	    {"signals", signals},
 	    {"files and time", files_and_time},
 	    {"print", print},
