@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 
+import ptrace
 from peers import TIMEOUT
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -224,6 +225,15 @@ class Proxy(Program):
             return got if len(got) >= count else None
 
         return [AccessLine(line) for line in poll(lines, f"{count} lines in the access log")]
+
+    def workers(self):
+        """The threads that serve, as soon as all have begun."""
+
+        def all_of_them():
+            found = ptrace.threads(self.pid, "worker")
+            return found if len(found) == self.config["workers"] else None
+
+        return poll(all_of_them, "all workers")
 
     def status(self, key):
         """A number from /proc/PID/status; sizes are in KiB."""

@@ -54,7 +54,7 @@ def test_a_forbidden_call_ends_the_process(stage, proxy, client, origin, thread)
     o = origin()
     p = proxy(workers=2)
     resource.prlimit(p.pid, resource.RLIMIT_CORE, (0, 0))
-    tid = ptrace.threads(p.pid, "worker")[0] if thread == "worker" else p.pid
+    tid = p.workers()[0] if thread == "worker" else p.pid
     # One that is allowed comes back, and nothing has happened.
     assert ptrace.call(tid, SYS_GETPID) == p.pid
     assert client(p).get(o.url()).status == 200
@@ -68,7 +68,7 @@ def test_a_forbidden_call_ends_the_process(stage, proxy, client, origin, thread)
 def test_without_the_sandbox_it_would_not(proxy, client, origin):
     o = origin()
     p = proxy(workers=1, sandbox="off")
-    for tid in (p.pid, *ptrace.threads(p.pid, "worker")):
+    for tid in (p.pid, *p.workers()):
         ptrace.call(tid, SYS_UMASK, 0o077)
     assert client(p).get(o.url()).status == 200
 

@@ -174,9 +174,7 @@ def test_watchdog_is_answered_until_a_worker_is_stuck(proxy, manager, client, or
     p = proxy(env={**manager.env, "WATCHDOG_USEC": usec}, workers=3)
     for _ in range(3):
         manager.hear_of("WATCHDOG")
-    workers = ptrace.threads(p.pid, "worker")
-    assert len(workers) == 3
-    for worker in workers:
+    for worker in p.workers():
         with ptrace.stopped(worker):
             seen = sum("is stuck" in line for line in p.lines)
             p.wait_line("worker [0-2] is stuck", count=seen + 1)
@@ -259,7 +257,7 @@ def test_all_workers_accept_on_an_inherited_socket(proxy, manager, client, origi
     o = origin()
     with listening() as sock:
         p = proxy(sockets={"web": sock}, workers=2)
-        for worker in ptrace.threads(p.pid, "worker"):
+        for worker in p.workers():
             with ptrace.stopped(worker):
                 for _ in range(4):
                     assert client(p).get(o.url()).status == 200

@@ -31,11 +31,11 @@ def stage():
     shutil.rmtree(folder)
 
 
-def rights(pid, key):
-    """A line of /proc/PID/status, of each thread."""
+def rights(p, key):
+    """A line of /proc/PID/status, of each thread that is the daemon's."""
     found = []
-    for tid in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{tid}/status", encoding="ascii") as f:
+    for tid in [p.pid, *p.workers()]:
+        with open(f"/proc/{p.pid}/task/{tid}/status", encoding="ascii") as f:
             found.append(re.search(rf"^{key}:[ \t]*(.*)", f.read(), re.M)[1].split())
     return found
 
@@ -54,9 +54,9 @@ def test_root_is_left_behind(proxy, client, origin):
         "CapAmb": ["0" * 16],
         "NoNewPrivs": ["1"],
     }.items():
-        assert rights(p.pid, key) == [expected] * 3, key
+        assert rights(p, key) == [expected] * 3, key
     groups = list(map(str, os.getgrouplist("nobody", USER.pw_gid)))
-    assert rights(p.pid, "Groups") == [groups] * 3
+    assert rights(p, "Groups") == [groups] * 3
     # Core dumps stay possible: /proc shows whose the process is only when they are.
     assert os.stat(f"/proc/{p.pid}/stat").st_uid == USER.pw_uid
 
@@ -65,8 +65,8 @@ def test_root_without_a_user_is_warned_of(proxy, client, origin):
     o = origin()
     p = proxy()
     p.wait_line("warning: running as root; the key user says who else to be")
-    assert rights(p.pid, "NoNewPrivs") == [["1"]] * (1 + daemon.WORKERS)
     assert client(p).get(o.url()).status == 200
+    assert rights(p, "NoNewPrivs") == [["1"]] * (1 + daemon.WORKERS)
 
 
 def start(stage, launch=(), arguments=(), **config):
