@@ -243,25 +243,33 @@ static void wire_drain(struct wire *w, size_t sent)
 		evbuffer_drain(w->out, sent - front);
 }
 
-/* One system call.  Returns 0 when more could be sent at once, else an errno. */
-static int wire_write_once(struct wire *w, size_t *sent)
+/* What is to be sent next, in WRITE_VECS pieces at most.  Returns how many there are. */
+static size_t wire_collect(struct wire *w, struct iovec *vecs)
 {
-	struct iovec vecs[WRITE_VECS];
-	struct msghdr msg = {.msg_iov = vecs};
-	size_t asked = 0;
-	ssize_t n;
+	size_t count = 0;
 
 	if (w->front.len > w->front_sent) {
 		vecs[0].iov_base = w->front.ptr + w->front_sent;
 		vecs[0].iov_len = w->front.len - w->front_sent;
-		msg.msg_iovlen = 1;
+		count = 1;
 	}
 	if (w->out) {
-		int room = WRITE_VECS - (int)msg.msg_iovlen;
-		int count = evbuffer_peek(w->out, WRITE_TURN, NULL, vecs + msg.msg_iovlen, room);
+		int room = WRITE_VECS - (int)count;
+		int more = evbuffer_peek(w->out, WRITE_TURN, NULL, vecs + count, room);
 
-		msg.msg_iovlen += (size_t)(count < room ? count : room);
+		count += (size_t)(more < room ? more : room);
 	}
+	return count;
+}
+
+/* One system call.  Returns 0 when more could be sent at once, else an errno. */
+static int wire_write_once(struct wire *w, size_t *sent)
+{
+	struct iovec vecs[WRITE_VECS];
+	struct msghdr msg = {.msg_iov = vecs, .msg_iovlen = wire_collect(w, vecs)};
+	size_t asked = 0;
+	ssize_t n;
+
 	for (size_t i = 0; i < msg.msg_iovlen; i++)
 		asked += vecs[i].iov_len;
 	do
