@@ -330,6 +330,7 @@ def test_connections_from_before_a_limit_count_once_they_ask(proxy, client, orig
 
 RATE = 2_000_000
 SECONDS = 5
+ATTEMPTS = 3
 
 
 def body_of(size):
@@ -458,9 +459,14 @@ def race(jobs):
     return took
 
 
-def assert_exact(took, seconds=SECONDS):
-    for t in took:
-        assert 0.95 * seconds <= t <= 1.05 * seconds, f"{took} s, not {seconds} s"
+def assert_exact(attempt, seconds=SECONDS):
+    """Never faster.  Slower than this only where the machine was too busy: another attempt then."""
+    for _ in range(ATTEMPTS):
+        took = attempt()
+        assert min(took) >= 0.95 * seconds, f"{took} s, not {seconds} s"
+        if max(took) <= 1.05 * seconds:
+            return
+    raise AssertionError(f"{took} s, not {seconds} s")
 
 
 @pytest.mark.parametrize("rate", [RATE, RATE // 5], ids=["spliced", "copied"])
@@ -473,14 +479,18 @@ def test_bandwidth_is_exact_in_every_shape(proxy, origin, rate):
     handler, whole, whole_chunked = feeder(size)
     o = origin(handler)
     shapes = Shapes(proxy(limits={"client_bandwidth": rate}), o, size, whole, whole_chunked)
-    clients = [shapes.client(f"127.0.1.{i + 1}") for i in range(len(shapes.ALL))]
-    jobs = [
-        lambda name=name, c=c: getattr(shapes, name)(c) for name, c in zip(shapes.ALL, clients)
-    ]
-    took = race(jobs)
-    for c in clients:
-        c.close()
-    assert_exact(took)
+
+    def attempt():
+        clients = [shapes.client(f"127.0.1.{i + 1}") for i in range(len(shapes.ALL))]
+        jobs = [
+            lambda name=name, c=c: getattr(shapes, name)(c) for name, c in zip(shapes.ALL, clients)
+        ]
+        took = race(jobs)
+        for c in clients:
+            c.close()
+        return took
+
+    assert_exact(attempt)
 
 
 @BOTH
@@ -493,14 +503,18 @@ def test_connections_of_a_client_share_its_bandwidth(proxy, origin, workers):
     handler, whole, whole_chunked = feeder(size)
     full = Shapes(p, origin(handler), size, whole, whole_chunked)
     names = ("download", "upload", "tunnel_down", "download_chunked")
-    sharing = [quarter.client(ONE) for _ in names]
-    other = full.client(TWO)
-    jobs = [lambda n=n, c=c: getattr(quarter, n)(c) for n, c in zip(names, sharing)]
-    took = race([*jobs, lambda: full.download(other)])
-    for c in [*sharing, other]:
-        c.close()
-    assert_exact([max(took[:-1]), took[-1]])
-    assert min(took[:-1]) > 0.8 * SECONDS
+
+    def attempt():
+        sharing = [quarter.client(ONE) for _ in names]
+        other = full.client(TWO)
+        jobs = [lambda n=n, c=c: getattr(quarter, n)(c) for n, c in zip(names, sharing)]
+        took = race([*jobs, lambda: full.download(other)])
+        for c in [*sharing, other]:
+            c.close()
+        assert min(took[:-1]) > 0.8 * SECONDS
+        return [max(took[:-1]), took[-1]]
+
+    assert_exact(attempt)
 
 
 def test_a_paced_source_costs_no_cpu(proxy, origin):
@@ -520,5 +534,5 @@ def test_a_paced_source_costs_no_cpu(proxy, origin):
     used = ticks() - before
     c.close()
     t.close()
-    assert_exact(took, 3)
+    assert min(took) >= 0.95 * 3
     assert used <= 30, f"{used} ticks of CPU in {took} s"
