@@ -405,7 +405,7 @@ static void forward_on_origin_failed(enum fail fail, const char *why, void *arg)
 		forward_settle(f);
 		return;
 	}
-	f->result.untouched = upstream_is_silent(f->up) && f->up_relay.body.kind == BODY_NONE;
+	f->result.untouched = upstream_is_silent(f->up) && f->up_relay.bytes == 0;
 	forward_fail(f, fail == FAIL_NONE ? FAIL_TRUNCATED : fail, why);
 	forward_settle(f);
 }

@@ -8,7 +8,7 @@ import pytest
 
 import daemon
 from flood import push, send_on
-from peers import TIMEOUT, Closed, chunked, request
+from peers import TIMEOUT, Closed, chunked, request, response
 
 
 def stuffed(head, full):
@@ -158,3 +158,26 @@ def test_a_response_head_that_trickles_in_is_not_waited_for_without_end(proxy, o
     finally:
         stop.set()
     assert p.access(1)[0].end == "response_timeout"
+
+
+@pytest.mark.parametrize("fields", [[], [("Content-Length", "0")]])
+def test_a_put_without_a_byte_is_sent_again_when_its_connection_was_dead(
+    proxy, origin, client, fields
+):
+    """With a length of nothing it went over a kept connection, and was not repeated."""
+
+    def handler(c):
+        c.next_request()
+        c.send(response(b"hello\n"))
+        if c.index == 0:
+            c.next_request()  # and no answer
+        else:
+            c.recv_all()
+
+    p = proxy()
+    o = origin(handler)
+    c = client(p)
+    assert c.ask("PUT", o.url(), fields).status == 200
+    assert c.ask("PUT", o.url(), fields).status == 200
+    assert len(o.connection(0).requests) == 2
+    assert [line.end for line in p.access(2)] == ["ok", "ok"]
