@@ -3,12 +3,12 @@
 VERSION := 0.1.0
 
 # The rooms, bottom-up: a file may include only what stands before it (make floors).
-ROOMS := base/attr base/slice base/recycle base/text base/log base/map base/bucket base/metrics \
+ROOMS := base/attr base/slice base/recycle base/spare base/text base/log base/map base/bucket base/metrics \
 	base/sd base/supervisor base/identity base/sandbox \
-	net/addr net/listener net/holder net/nameserver net/dns net/resolver net/deadline net/dial net/race net/connector net/pipe net/pace net/wire net/tunnel \
+	net/addr net/reserve net/listener net/holder net/nameserver net/dns net/resolver net/deadline net/dial net/race net/connector net/pipe net/pace net/wire net/tunnel \
 	http/reply http/target http/byte http/field http/scan http/head http/body http/headers http/home \
-	policy/acl policy/limit \
-	proxy/syntax proxy/notation proxy/snapshot proxy/key proxy/load proxy/config proxy/accesslog proxy/tide proxy/refusal proxy/intake proxy/door proxy/pool proxy/origin proxy/upstream proxy/relay proxy/forward proxy/junction proxy/exchange \
+	policy/acl policy/limit policy/tempo \
+	proxy/syntax proxy/notation proxy/snapshot proxy/key proxy/load proxy/config proxy/accesslog proxy/tide proxy/refusal proxy/intake proxy/door proxy/pool proxy/origin proxy/upstream proxy/relay proxy/patience proxy/forward proxy/junction proxy/exchange \
 	proxy/places proxy/service proxy/confinement proxy/worker proxy/descriptors proxy/rehearsal proxy/daemon main
 
 # ---- what has to be there, as Debian packages -------------------------------------------------
@@ -60,6 +60,8 @@ HARDENING_LD := -pie -Wl,-z,relro,-z,now,-z,noexecstack
 OPT_release := -O2 -g -D_FORTIFY_SOURCE=2
 OPT_bare := $(OPT_release)
 OPT_asan := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+# Every block is malloc's and free's, for the test in which malloc fails.
+OPT_plain := -O1 -g -DRECYCLE_NOTHING
 OPT_tsan := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
 OPT_fuzz := -O1 -g -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all -fno-omit-frame-pointer
 OPT := $(OPT_$(VARIANT))
@@ -141,6 +143,7 @@ unit: needs-test
 
 flow: needs-test
 	@$(MAKE) --no-print-directory $(OUT)/penstock
+	@$(if $(filter release,$(VARIANT)),$(MAKE) --no-print-directory VARIANT=plain build/plain/penstock)
 	PENSTOCK=$(OUT)/penstock $(PYTEST) -q -p no:cacheprovider -n $(FLOW_JOBS) tests/flow $(FLOW_ARGS)
 
 # Without the libraries that are optional: what they are used for works all the same.

@@ -7,6 +7,7 @@
 
 #include "base/recycle.h"
 #include "base/sandbox.h"
+#include "base/spare.h"
 #include "proxy/config.h"
 #include "proxy/daemon.h"
 #include "proxy/rehearsal.h"
@@ -90,7 +91,7 @@ int main(int argc, char **argv)
 
 	if (status >= 0)
 		return status;
-	event_set_mem_functions(recycle_alloc, realloc, recycle_free);
+	event_set_mem_functions(spare_alloc, realloc, recycle_free);
 	config = config_load(options.path, &error);
 	if (!config) {
 		fprintf(stderr, "penstock: %s\n", error.message);

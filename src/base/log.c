@@ -23,6 +23,8 @@ enum log_sink { LOG_SINK_STDERR, LOG_SINK_JOURNAL, LOG_SINK_SYSLOG };
 static _Atomic int current_level = LOG_LEVEL_INFO;
 static _Atomic int current_sink = LOG_SINK_STDERR;
 
+static _Atomic time_t told_at[LOG_TOPIC_COUNT];
+
 static const struct {
 	const char *name;
 	int priority;
@@ -129,6 +131,16 @@ static void log_message(enum log_level level, const char *format, va_list args)
 		log_write_line(line, at + len + 1);
 	}
 	errno = saved_errno;
+}
+
+bool log_is_due(enum log_topic topic)
+{
+	time_t last = atomic_load_explicit(&told_at[topic], memory_order_relaxed);
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return now.tv_sec > last && atomic_compare_exchange_strong_explicit(&told_at[topic], &last,
+					now.tv_sec, memory_order_relaxed, memory_order_relaxed);
 }
 
 void log_error(const char *format, ...)

@@ -29,6 +29,13 @@ void log_info(const char *format, ...) PRINTF_LIKE(1, 2);
 void log_debug(const char *format, ...) PRINTF_LIKE(1, 2);
 
 /*
+ * What comes in swarms is told once a second, by one thread: whether that is now.  Say what it is
+ * by the topic.
+ */
+enum log_topic { LOG_TOPIC_ACCEPT, LOG_TOPIC_COUNT };
+bool log_is_due(enum log_topic topic);
+
+/*
  * Write text to out so that it fits one line and one field: controls, DEL, bytes
  * over 0x7e, the double quote and the backslash become \xhh (\" and \\ for the
  * last two).  Always terminates; what does not fit is cut, never in the middle

@@ -40,8 +40,8 @@ static const struct face {
     [FAIL_HEAD_TIMEOUT] = {408, "head_timeout", "http_request_error",
 	"Your program did not send a complete request in time. Please try again."},
     [FAIL_BODY_TIMEOUT] = {408, "body_timeout", "http_request_error",
-	"Your program stopped sending before the body of the request was complete. Please try "
-	"again."},
+	"Your program stopped sending before the body of the request was complete, or was too "
+	"slow. Please try again."},
     [FAIL_NOT_FOUND] = {404, "not_found", "proxy_internal_response",
 	"This is a proxy and has no such page. To reach a site through it, enter it as the HTTP "
 	"proxy in your program's settings."},
@@ -113,8 +113,10 @@ static const struct face {
     [FAIL_TRUNCATED] = {0, "truncated", "http_response_incomplete",
 	"The origin ended before its message did."},
     [FAIL_ORIGIN_TIMEOUT] = {0, "origin_timeout", "connection_read_timeout",
-	"The origin moved nothing in time."},
-    [FAIL_CLIENT_TIMEOUT] = {0, "client_timeout", NULL, "The client moved nothing in time."},
+	"The origin moved nothing in time, or too little."},
+    [FAIL_CLIENT_TIMEOUT] = {0, "client_timeout", NULL,
+	"The client moved nothing in time, or too little."},
+    [FAIL_EXPIRED] = {0, "expired", NULL, "The tunnel has lasted as long as tunnels may."},
     [FAIL_SHUTDOWN] = {0, "shutdown", NULL, "The proxy was shut down."},
 };
 

@@ -60,8 +60,9 @@ enum fail {
 	/* too late to answer: seen in the log only, and the connection closes */
 	FAIL_CLIENT_GONE,    /* the client closed or reset */
 	FAIL_TRUNCATED,      /* the origin ended before its message did */
-	FAIL_ORIGIN_TIMEOUT, /* nothing moved in time */
+	FAIL_ORIGIN_TIMEOUT, /* nothing moved in time, or too little */
 	FAIL_CLIENT_TIMEOUT,
+	FAIL_EXPIRED, /* the lifetime of a tunnel is over */
 	FAIL_SHUTDOWN,
 	FAIL_COUNT
 };

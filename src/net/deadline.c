@@ -55,13 +55,20 @@ void deadline_init(struct deadline *d, struct event_base *base, deadline_fn *fir
 	d->arg = arg;
 }
 
+void deadline_set_until(struct deadline *d, int seconds, uint64_t end_ms)
+{
+	uint64_t now = deadline_now_ms();
+
+	d->due_ms = now + (uint64_t)seconds * 1000;
+	if (end_ms != 0 && end_ms < d->due_ms)
+		d->due_ms = end_ms > now ? end_ms : now;
+	if (d->armed_ms == 0 || d->armed_ms > d->due_ms)
+		deadline_arm(d, d->due_ms - now);
+}
+
 void deadline_set(struct deadline *d, int seconds)
 {
-	uint64_t in_ms = (uint64_t)seconds * 1000;
-
-	d->due_ms = deadline_now_ms() + in_ms;
-	if (d->armed_ms == 0 || d->armed_ms > d->due_ms)
-		deadline_arm(d, in_ms);
+	deadline_set_until(d, seconds, 0);
 }
 
 void deadline_soon(struct deadline *d)

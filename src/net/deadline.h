@@ -24,6 +24,8 @@ void deadline_init(struct deadline *d, struct event_base *base, deadline_fn *fir
 
 /* Fire once, `seconds` from now, unless it is set anew or stopped before. */
 void deadline_set(struct deadline *d, int seconds);
+/* Likewise, but not behind end_ms of deadline_now_ms; 0: there is no end. */
+void deadline_set_until(struct deadline *d, int seconds, uint64_t end_ms);
 void deadline_stop(struct deadline *d);
 
 /* Likewise, on the next turn of the loop: for what must not be done on the stack it was found out

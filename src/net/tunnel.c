@@ -56,9 +56,10 @@ struct tunnel {
 	struct event again; /* a turn was over before the bytes were */
 	struct deadline idle;
 	int idle_seconds;
-	bool copy;   /* splice does not work here */
-	bool moved;  /* bytes were delivered or read in this event */
-	bool unfair; /* a turn is over */
+	uint64_t end_ms; /* of its lifetime; 0: none */
+	bool copy;       /* splice does not work here */
+	bool moved;      /* bytes were delivered or read in this event */
+	bool unfair;     /* a turn is over */
 	bool over;
 	enum tunnel_end end;
 	int error; /* of the first failure */
@@ -384,7 +385,7 @@ static void tunnel_run(struct tunnel *t, const struct side *side, bool maybe_res
 		return;
 	}
 	if (t->moved)
-		deadline_set(&t->idle, t->idle_seconds);
+		deadline_set_until(&t->idle, t->idle_seconds, t->end_ms);
 	/* A timer: an event made active by hand would run before others are polled. */
 	if (t->unfair)
 		event_add(&t->again, &at_once);
@@ -424,7 +425,7 @@ static void tunnel_on_idle(void *arg)
 {
 	struct tunnel *t = arg;
 
-	t->end = TUNNEL_IDLE;
+	t->end = t->end_ms != 0 && deadline_now_ms() >= t->end_ms ? TUNNEL_EXPIRED : TUNNEL_IDLE;
 	t->error = 0;
 	tunnel_finish(t);
 }
@@ -491,7 +492,9 @@ struct tunnel *tunnel_start(struct event_base *base, struct pipe_pool *pipes,
 		tunnel_free(t);
 		return NULL;
 	}
-	deadline_set(&t->idle, t->idle_seconds);
+	if (sides->lifetime_s > 0)
+		t->end_ms = deadline_now_ms() + (uint64_t)sides->lifetime_s * 1000;
+	deadline_set_until(&t->idle, t->idle_seconds, t->end_ms);
 	return t;
 }
 

@@ -6,8 +6,8 @@
  * a half-close, after everything before it was delivered, but for the last one, which the
  * owner passes on by closing; the tunnel is done when
  * both directions have ended, when one side is reset, or when nothing moved for
- * the idle time.  Where splice does not work (EINVAL) or no pipe can be had, bytes
- * are copied.  An idle tunnel is its struct and nothing else.
+ * the idle time, or its lifetime is over.  Where splice does not work (EINVAL) or no pipe can be
+ * had, bytes are copied.  An idle tunnel is its struct and nothing else.
  *
  * A side that reset is noticed at once, also while nothing is read from it; what it
  * had sent before goes on if the other side takes it without waiting.  A side that had
@@ -35,6 +35,7 @@ enum tunnel_end {
 	TUNNEL_CLIENT_FAILED, /* reading from or writing to the client failed (reset) */
 	TUNNEL_SERVER_FAILED,
 	TUNNEL_IDLE,
+	TUNNEL_EXPIRED,     /* its lifetime is over */
 	TUNNEL_NO_RESOURCES /* no pipe and no memory */
 };
 
@@ -56,7 +57,8 @@ struct tunnel_sides {
 	struct evbuffer *server_prefix; /* likewise, for the client */
 	/* Of what is read from both sides.  The bucket is borrowed. */
 	struct allowance allowance;
-	bool copy; /* do not even try to splice */
+	bool copy;      /* do not even try to splice */
+	int lifetime_s; /* when this is over it ends, however busy; 0: never */
 };
 
 /* Calls done exactly once, as its very last act: from the event loop, not from inside this call. */

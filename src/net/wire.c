@@ -4,7 +4,9 @@
 #include <event2/buffer.h>
 #include <event2/event.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -448,6 +450,13 @@ int wire_take_pending(struct wire *w, struct evbuffer *into)
 size_t wire_pending(const struct wire *w)
 {
 	return wire_unsent(w) + w->pipe.held;
+}
+
+size_t wire_unacked(const struct wire *w)
+{
+	int bytes = 0;
+
+	return w->base && ioctl(w->fd, SIOCOUTQ, &bytes) == 0 && bytes > 0 ? (size_t)bytes : 0;
 }
 
 bool wire_is_piped(const struct wire *w)

@@ -11,12 +11,16 @@
 #include <sys/queue.h>
 
 #include "base/log.h"
-#include "net/deadline.h"
+#include "base/spare.h"
 #include "net/listener.h"
+#include "net/reserve.h"
 #include "proxy/config.h"
 
-/* How long accepting pauses when descriptors have run out. */
+/* How long accepting pauses when descriptors run out. */
 #define DOOR_PAUSE_MS 100
+
+/* Clients that are let in before it is asked again whether there are enough. */
+#define DOOR_UNASKED 8
 #define DOOR_NEVER_S (366 * 86400)
 
 /* What evhttp may read of a request by itself, and how long a read or a write may take it. */
@@ -52,7 +56,9 @@ struct door {
 	void *on_empty_arg;
 	struct event accept_again;
 	struct bufferevent *spare; /* there always is one while we accept */
-	uint64_t warned_ms;
+	unsigned unasked;          /* clients since reserve was asked */
+	bool short_of;             /* descriptors, when last asked */
+	void (*give_back)(void *arg);
 	struct intake_shared shared;
 };
 
@@ -93,12 +99,27 @@ static bool door_has_spare(struct door *door)
 	return door->spare != NULL;
 }
 
-static void door_pause(struct door *door)
+static void door_pause(struct door *door, const char *why)
 {
 	struct timeval pause = {0, DOOR_PAUSE_MS * 1000};
 
+	if (log_is_due(LOG_TOPIC_ACCEPT))
+		log_warning("cannot accept connections: %s; %zu clients here, pausing", why,
+		    door->shared.count);
 	door_accept(door, false);
 	event_add(&door->accept_again, &pause);
+}
+
+/* What is left belongs to those who are in. */
+static bool door_is_full(struct door *door)
+{
+	if (++door->unasked < DOOR_UNASKED && !door->short_of)
+		return false;
+	door->unasked = 0;
+	door->short_of = reserve_is_reached();
+	if (door->short_of && door->give_back)
+		door->give_back(door->shared.on_request_arg);
+	return door->short_of;
 }
 
 /*
@@ -111,12 +132,14 @@ static struct bufferevent *door_on_accept(struct event_base *base, void *arg)
 	struct bufferevent *bev = intake_new(&door->shared);
 
 	(void)base;
-	if (bev)
-		return bev;
-	bev = door->spare;
-	door->spare = NULL;
-	if (!door_has_spare(door))
-		door_pause(door);
+	if (!bev) {
+		bev = door->spare;
+		door->spare = NULL;
+	}
+	if (!door_has_spare(door) || !spare_refill())
+		door_pause(door, "out of memory");
+	else if (door_is_full(door))
+		door_pause(door, "few descriptors are left");
 	return bev;
 }
 
@@ -127,8 +150,12 @@ static void door_on_accept_again(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (!door_has_spare(door)) {
-		door_pause(door);
+	if (!door_has_spare(door) || !spare_refill()) {
+		door_pause(door, "out of memory");
+		return;
+	}
+	if (door_is_full(door)) {
+		door_pause(door, "few descriptors are left");
 		return;
 	}
 	door_accept(door, true);
@@ -155,17 +182,13 @@ static void door_on_accept_error(struct evconnlistener *listener, void *arg)
 {
 	struct door *door = NULL;
 	int error = errno;
-	uint64_t now = deadline_now_ms();
 
 	(void)arg;
 	event_base_foreach_event(evconnlistener_get_base(listener), door_find, &door);
 	if (!door)
 		return;
-	if (now - door->warned_ms >= 1000) {
-		log_warning("cannot accept a connection: %s, pausing", strerror(error));
-		door->warned_ms = now;
-	}
-	door_pause(door);
+	door->short_of = true;
+	door_pause(door, strerror(error));
 }
 
 struct door *door_new(const struct intake_shared *shared)
@@ -194,6 +217,11 @@ struct door *door_new(const struct intake_shared *shared)
 	evhttp_set_max_body_size(door->http, DOOR_FALLBACK_MAX);
 	evhttp_set_gencb(door->http, door_on_request, door);
 	return door;
+}
+
+void door_on_shortage(struct door *door, void (*give_back)(void *arg))
+{
+	door->give_back = give_back;
 }
 
 /* ---- sockets ---------------------------------------------------------------------------- */

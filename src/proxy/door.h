@@ -18,6 +18,12 @@ struct door;
  */
 struct door *door_new(const struct intake_shared *shared);
 
+/*
+ * Called with new's arg when descriptors get scarce and accepting pauses: those that are kept for
+ * later use are to be given back.
+ */
+void door_on_shortage(struct door *door, void (*give_back)(void *arg));
+
 /* Accept on a listening socket, which is borrowed until on_left.  -1 when out of memory. */
 MUST_USE int door_listen(struct door *door, int fd);
 

@@ -563,7 +563,8 @@ static void exchange_join(struct exchange *x, struct upstream *up, const char *g
 	    .up = up,
 	    .server_fd = x->server_fd,
 	    .allowance = x->allowance,
-	    .greeting = greeting};
+	    .greeting = greeting,
+	    .lifetime_s = x->config->timeouts.tunnel_lifetime};
 
 	x->server_fd = -1;
 	x->junction = junction_start(x->services->base, x->services->pipes,
@@ -600,8 +601,11 @@ static enum intake_end exchange_abrupt_end(
 	case FAIL_CLIENT_GONE:
 	case FAIL_CLIENT_TIMEOUT:
 	case FAIL_SHUTDOWN:
-		/* Nobody waits until what is pending is written. */
-		if (result->reset)
+		/*
+		 * Nobody waits until what is pending is written; and what the kernel holds for
+		 * one that does not read would stay there for long.
+		 */
+		if (result->reset || result->fail == FAIL_CLIENT_TIMEOUT)
 			wire_reset(intake_wire(x->intake)->fd);
 		return INTAKE_DROP;
 	default:

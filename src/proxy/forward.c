@@ -13,8 +13,15 @@
 #include "net/wire.h"
 #include "proxy/config.h"
 #include "proxy/intake.h"
+#include "proxy/patience.h"
 #include "proxy/relay.h"
 #include "proxy/upstream.h"
+
+/* Interim responses gain time, but not more than so many times the ordinary. */
+#define FORWARD_INTERIM_TIMES 10
+
+/* Longer than any timer here. */
+#define FORWARD_LONG_S 86400
 
 /*
  * The callbacks below run inside a read of either side.  They note what has happened;
@@ -26,8 +33,12 @@ struct forward {
 	struct upstream *up; /* NULL once it was given back */
 	struct relay up_relay, down_relay;
 	struct deadline deadline;
-	struct event kick; /* the first settling */
-	struct text text;  /* heads are written here */
+	struct patience patience;
+	uint64_t due_ms; /* when nothing moves; the deadline may come before, to have a look */
+	uint64_t answer_due_ms; /* behind interim responses; 0: there was none */
+	uint64_t interim_at;    /* the request's bytes at the first of them */
+	struct event kick;      /* the first settling */
+	struct text text;       /* heads are written here */
 	bool request_done, response_done;
 	bool upload_dead;  /* the origin takes no more */
 	bool awaiting;     /* the request is sent, and the deadline of the response head runs */
@@ -77,11 +88,20 @@ static void forward_fail(struct forward *f, enum fail fail, const char *why)
 
 /* ---- timers ----------------------------------------------------------------------------- */
 
+/* The deadline comes when nothing moves, or before that, to see what a sink has taken. */
+static void forward_look_again(struct forward *f)
+{
+	int seconds = patience_step(&f->patience, f->request.config, FORWARD_LONG_S);
+
+	deadline_set_until(&f->deadline, seconds, f->due_ms);
+}
+
 /* Something moved.  While the response head is awaited that gains no time: it may trickle in. */
 static void forward_touch(struct forward *f)
 {
 	const struct config *config = f->request.config;
 	int seconds = config->timeouts.body;
+	uint64_t end_ms = 0;
 	bool awaiting =
 	    f->request_done && !f->result.answered && wire_pending(upstream_wire(f->up)) == 0;
 
@@ -92,7 +112,12 @@ static void forward_touch(struct forward *f)
 		seconds = config->timeouts.first_byte;
 	else if (f->response_done && f->up)
 		seconds = config->timeouts.linger;
-	deadline_set(&f->deadline, seconds);
+	if (!f->result.answered && f->up_relay.bytes == f->interim_at)
+		end_ms = f->answer_due_ms;
+	f->due_ms = deadline_now_ms() + (uint64_t)seconds * 1000;
+	if (end_ms != 0 && end_ms < f->due_ms)
+		f->due_ms = end_ms;
+	forward_look_again(f);
 }
 
 static enum fail forward_late(const struct forward *f)
@@ -108,10 +133,66 @@ static enum fail forward_late(const struct forward *f)
 	return FAIL_BODY_TIMEOUT;
 }
 
+/*
+ * A request's body is owed until the origin has begun to answer: then it may be a conversation.
+ * A response's body is if its length is known: any other may be a stream of events.
+ */
+static void forward_flows(
+    const struct forward *f, struct patience_flow *ret_up, struct patience_flow *ret_down)
+{
+	bool held = f->request.head->expect_continue && !f->origin_spoke;
+	bool talking = f->result.answered && !f->response_done;
+	bool paced = f->request.allowance.bucket != NULL; /* by us */
+
+	*ret_up = (struct patience_flow){.relay = &f->up_relay,
+	    .open = f->up && !f->upload_dead,
+	    .owed = f->up && !f->upload_dead && !f->request_done && !held && !talking && !paced};
+	*ret_down = (struct patience_flow){.relay = &f->down_relay,
+	    .open = true,
+	    .owed = talking && !paced && f->down_relay.body.kind == BODY_LENGTH};
+}
+
+/* See whether all keep up.  f may be gone behind it. */
+static void forward_judge(struct forward *f, bool moved)
+{
+	struct patience_flow up, down;
+	enum patience_end end;
+
+	forward_flows(f, &up, &down);
+	end = patience_note(&f->patience, f->request.config, &up, &down);
+	if (end == PATIENCE_LASTS) {
+		if (moved)
+			forward_touch(f);
+		else
+			forward_look_again(f);
+		return;
+	}
+	if (end == PATIENCE_CLIENT_TAKES)
+		forward_fail(f, FAIL_CLIENT_TIMEOUT, NULL);
+	else if (f->response_done) { /* only the rest of an upload is left */
+		f->upload_dead = true;
+		forward_settle(f);
+		return;
+	} else if (end == PATIENCE_CLIENT_SENDS)
+		forward_fail(f, FAIL_BODY_TIMEOUT, NULL);
+	else
+		forward_fail(
+		    f, f->result.answered ? FAIL_ORIGIN_TIMEOUT : FAIL_RESPONSE_TIMEOUT, NULL);
+	forward_finish(f);
+}
+
 static void forward_on_deadline(void *arg)
 {
 	struct forward *f = arg;
+	struct patience_flow up, down;
+	bool moved;
 
+	forward_flows(f, &up, &down);
+	moved = patience_sees_progress(&f->patience, &up, &down);
+	if (moved || deadline_now_ms() < f->due_ms) {
+		forward_judge(f, moved);
+		return;
+	}
 	if (f->response_done && f->up) { /* the origin has answered and takes no more */
 		f->upload_dead = true;
 		forward_settle(f);
@@ -208,7 +289,7 @@ static void forward_settle(struct forward *f)
 		return;
 	}
 	forward_pace(f);
-	forward_touch(f);
+	forward_judge(f, true);
 }
 
 /* ---- the client ------------------------------------------------------------------------- */
@@ -270,6 +351,11 @@ static void forward_say(struct forward *f)
 
 static enum upstream_next forward_interim(struct forward *f, const struct head *head)
 {
+	if (f->answer_due_ms == 0 || f->up_relay.bytes != f->interim_at)
+		f->answer_due_ms =
+		    deadline_now_ms() +
+		    FORWARD_INTERIM_TIMES * 1000 * (uint64_t)f->request.config->timeouts.first_byte;
+	f->interim_at = f->up_relay.bytes;
 	f->awaiting = false; /* a sign of life */
 	if (f->request.head->minor == 0)
 		return UPSTREAM_AGAIN;

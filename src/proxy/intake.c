@@ -11,6 +11,7 @@
 
 #include "base/metrics.h"
 #include "base/recycle.h"
+#include "base/spare.h"
 #include "http/head.h"
 #include "net/addr.h"
 #include "net/deadline.h"
@@ -228,7 +229,8 @@ static void intake_accept_head(struct intake *in, size_t len)
 	enum fail fail = head_parse_request(head, text, &why);
 
 	/* A CONNECT is none of evhttp's business: it lasts as long as the connection does. */
-	if (fail == FAIL_NONE && !slice_is(head->method, "CONNECT") && !intake_feed_evhttp(in))
+	if (fail == FAIL_NONE && !slice_is(head->method, "CONNECT") &&
+	    (!spare_refill() || !intake_feed_evhttp(in)))
 		fail = FAIL_NO_MEMORY;
 	intake_raise(in, fail, why);
 }
@@ -703,7 +705,7 @@ void intake_finish(struct intake *in, enum intake_end end)
 	in->user = NULL;
 	intake_drop_head(in);
 	in->end = end;
-	if (end == INTAKE_KEEP && in->evcon && !given) {
+	if (end == INTAKE_KEEP && in->evcon && !given && spare_refill()) {
 		intake_next(in);
 		return;
 	}

@@ -42,6 +42,7 @@ static void junction_on_tunnelled(const struct tunnel_result *ended, void *arg)
 	    [TUNNEL_CLIENT_FAILED] = FAIL_CLIENT_GONE,
 	    [TUNNEL_SERVER_FAILED] = FAIL_TRUNCATED,
 	    [TUNNEL_IDLE] = FAIL_ORIGIN_TIMEOUT,
+	    [TUNNEL_EXPIRED] = FAIL_EXPIRED,
 	    [TUNNEL_NO_RESOURCES] = FAIL_NO_MEMORY,
 	};
 	struct junction *j = arg;
@@ -87,7 +88,7 @@ struct junction *junction_start(struct event_base *base, struct pipe_pool *pipes
 {
 	struct junction *j = recycle_zero(sizeof(*j));
 	struct evbuffer *first = NULL;
-	struct tunnel_sides ends = {.allowance = sides->allowance};
+	struct tunnel_sides ends = {.allowance = sides->allowance, .lifetime_s = sides->lifetime_s};
 
 	if (!j) {
 		if (sides->up)

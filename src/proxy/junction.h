@@ -23,7 +23,8 @@ struct junction_sides {
 	int server_fd;              /* taken: the socket of a CONNECT */
 	struct allowance allowance; /* the client's; its bucket is borrowed */
 	const char
-	    *greeting; /* a head for the client to get first, behind what is pending; "": none */
+	    *greeting;  /* a head for the client to get first, behind what is pending; "": none */
+	int lifetime_s; /* of the tunnel; 0: no end */
 };
 
 struct junction_result {

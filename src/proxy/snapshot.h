@@ -34,11 +34,13 @@ struct config {
 	char *name;  /* our pseudonym in Via and Proxy-Status; a token */
 	struct acl *acl;
 	struct {
-		int head, idle, connect, first_byte, body, tunnel, resolve, linger, drain;
+		int head, idle, connect, first_byte, body, body_grace, tunnel, tunnel_lifetime;
+		int resolve, linger, drain;
 	} timeouts; /* seconds, keys timeouts.head and so on */
 	struct {
 		int request_line, head, fields;       /* bytes, bytes, lines */
 		int in_flight;                        /* bytes a direction */
+		int body_rate_min;                    /* bytes a second; 0: none */
 		struct limit_rules rules;             /* the keys of the same names */
 		int pool, pool_per_origin, pool_idle; /* connections, connections, seconds */
 	} limits;

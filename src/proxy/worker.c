@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/recycle.h"
+#include "base/spare.h"
 #include "net/pipe.h"
 #include "net/resolver.h"
 #include "proxy/accesslog.h"
@@ -47,6 +48,14 @@ static void worker_on_request(const struct intake_request *request, void *arg)
 	struct worker *w = arg;
 
 	exchange_start(request, &w->services);
+}
+
+/* Idle connections to origins are worth less than clients that wait. */
+static void worker_on_shortage(void *arg)
+{
+	struct worker *w = arg;
+
+	upstream_pool_close(w->services.upstreams);
 }
 
 static void worker_report(struct worker *w, const struct worker_report *report)
@@ -196,6 +205,8 @@ static void *worker_run(void *arg)
 	struct worker_report report = {.what = WORKER_HAS_ENDED, .fd = -1};
 
 	pthread_setname_np(pthread_self(), "worker");
+	if (!spare_refill())
+		log_warning("out of memory already, ignoring");
 	event_base_dispatch(w->services.base);
 	atomic_store(&w->ended, true);
 	door_stop(w->door);
@@ -203,6 +214,7 @@ static void *worker_run(void *arg)
 	for (int turn = 0; turn < WORKER_LAST_TURNS; turn++)
 		event_base_loop(w->services.base, EVLOOP_NONBLOCK);
 	worker_report(w, &report);
+	spare_flush();
 	recycle_flush();
 	return NULL;
 }
@@ -267,6 +279,7 @@ static const char *worker_furnish(struct worker *w, struct config *config)
 		door_set_on_left(w->door, worker_on_left, w);
 	if (!s->pipes || !s->upstreams || !w->door || event_add(&w->command, NULL) != 0)
 		return "out of memory";
+	door_on_shortage(w->door, worker_on_shortage);
 	return NULL;
 }
 

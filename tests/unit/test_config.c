@@ -72,7 +72,9 @@ static void test_defaults(void **state)
 	assert_int_equal(config->timeouts.connect, 10);
 	assert_int_equal(config->timeouts.first_byte, 120);
 	assert_int_equal(config->timeouts.body, 120);
+	assert_int_equal(config->timeouts.body_grace, 120);
 	assert_int_equal(config->timeouts.tunnel, 600);
+	assert_int_equal(config->timeouts.tunnel_lifetime, 0);
 	assert_int_equal(config->timeouts.resolve, 10);
 	assert_int_equal(config->timeouts.linger, 5);
 	assert_int_equal(config->timeouts.drain, 30);
@@ -80,6 +82,7 @@ static void test_defaults(void **state)
 	assert_int_equal(config->limits.head, 65536);
 	assert_int_equal(config->limits.fields, 200);
 	assert_int_equal(config->limits.in_flight, 262144);
+	assert_int_equal(config->limits.body_rate_min, 100);
 	assert_int_equal(config->limits.rules.clients, 10000);
 	assert_int_equal(config->limits.pool, 1024);
 	assert_int_equal(config->limits.pool_per_origin, 256);
@@ -107,9 +110,11 @@ static void test_defaults(void **state)
 	"access = { clients = ( \"10.0.0.0/8\", \"2001:db8::/32\" );"                              \
 	" connect_ports = [ \"22\", \"1000-2000\" ]; allow_addresses = [ \"127.0.0.1\" ]; };\n"    \
 	"timeouts : { head = 1; idle = 2; connect = 3; first_byte = 4; body = 5;"                  \
-	" tunnel = 604800; resolve = 7; linger = 8; drain = 0; };\n"                               \
+	" body_grace = 3600; tunnel = 604800; tunnel_lifetime = 2592000; resolve = 7; linger = "   \
+	"8; drain = 0; };\n"                                                                       \
 	"limits = { request_line = 256; head = 1024; fields = 10; in_flight = 16384;"              \
-	" clients = 1; pool = 0; pool_per_origin = 0; pool_idle = 3600; }; # comment\n"            \
+	" body_rate_min = 0; clients = 1; pool = 0; pool_per_origin = 0; pool_idle = 3600; }; # "  \
+	"comment\n"                                                                                \
 	"resolver = { servers = [ \"192.0.2.53\", \"192.0.2.53:54\", \"2001:db8::53\","            \
 	" \"[2001:db8::53]:5353\" ]; cache = 0; ttl_max = 0; ttl_negative = 0; }; // comment\n"    \
 	"/* \" */ log = { target = \"syslog\"; level = \"debug\";"                                 \
@@ -128,9 +133,12 @@ static void test_all_keys(void **state)
 	assert_string_equal(config->user, "_a-b.c1");
 	assert_false(config->sandbox);
 	assert_string_equal(config->name, "abc");
+	assert_int_equal(config->timeouts.body_grace, 3600);
 	assert_int_equal(config->timeouts.tunnel, 604800);
+	assert_int_equal(config->timeouts.tunnel_lifetime, 2592000);
 	assert_int_equal(config->timeouts.drain, 0);
 	assert_int_equal(config->limits.in_flight, 16384);
+	assert_int_equal(config->limits.body_rate_min, 0);
 	assert_int_equal(config->limits.pool, 0);
 	assert_int_equal(config->resolver.server_count, 4);
 	assert_string_equal(config->resolver.servers[3], "[2001:db8::53]:5353");
