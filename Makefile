@@ -160,6 +160,18 @@ tsan: needs-test
 	@$(MAKE) --no-print-directory VARIANT=tsan unit
 	@$(MAKE) --no-print-directory VARIANT=tsan flow
 
+# Exchanges of every shape, broken off anywhere, with reloads in between; then nothing may be left.
+# SEED replays one; the soak is an hour of it.
+CHURN_SECONDS ?= 120
+.PHONY: churn soak
+churn: export TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp
+churn: needs-test
+	@$(MAKE) --no-print-directory $(OUT)/penstock
+	tests/churn/churn $(OUT)/penstock --seconds $(CHURN_SECONDS) $(if $(SEED),--seed $(SEED)) $(CHURN_ARGS)
+
+soak: CHURN_SECONDS = 3600
+soak: churn
+
 build/fuzz/fuzz_%: tests/fuzz/fuzz_%.c build/fuzz/libpenstock.a
 	clang $(ALL_CFLAGS) -fsanitize=fuzzer $(ALL_LDFLAGS) -o $@ $< build/fuzz/libpenstock.a $(PKG_LIBS)
 

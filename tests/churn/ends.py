@@ -1,0 +1,504 @@
+"""Both ends of an exchange: a client and an origin that do what its shape says, and look closely."""
+
+import asyncio
+import socket
+import struct
+
+from shapes import payload
+
+
+class Ended(Exception):
+    """The peer has ended the connection."""
+
+    def __init__(self, reset):
+        super().__init__("reset" if reset else "closed")
+        self.reset = reset
+
+
+class Left(Exception):
+    """We have, as the shape wanted it."""
+
+
+class Wrong(Exception):
+    """Something that must not be."""
+
+
+class End:
+    """A socket that counts, and leaves when it is time to."""
+
+    def __init__(self, sock, small=False):
+        self.sock = sock
+        self.loop = asyncio.get_running_loop()
+        self.data = bytearray()
+        self.begin(None)
+        self.half = self.was_reset = False
+        sock.setblocking(False)
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if small:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+
+    def begin(self, abort, reads=None):
+        """The next exchange: counts begin anew."""
+        self.abort = abort
+        self.reads = reads
+        self.counts = {"sent": 0, "received": 0}
+        self.rested = 0
+
+    def room(self, way):
+        """How many bytes may go that way before we leave."""
+        if self.abort and self.abort.counts == way:
+            return self.abort.at - self.counts[way]
+        return 1 << 40
+
+    def leave(self):
+        how, self.abort = self.abort.how, None
+        if how == "half":
+            self.shut()
+            return
+        if how == "reset":
+            self.reset()
+        raise Left(how)
+
+    def reset(self):
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    def shut(self):
+        self.half = True
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    async def send(self, data, pace=None, urgent=None):
+        view, rests = memoryview(data), pace.rests if pace else 0
+        size = pace.size if pace else 1 << 20
+        while view and not self.half:
+            room = self.room("sent")
+            if room <= 0:
+                self.leave()
+                continue
+            piece = view[: min(size, room, 1 << 18)]
+            if pace and len(view) > 1 << 17:
+                piece = view[: min(max(size, 20000), room, 1 << 18)]
+            try:
+                await self.loop.sock_sendall(self.sock, piece)
+                if urgent is not None and self.counts["sent"] >= urgent:
+                    urgent = None
+                    self.sock.send(b"!", socket.MSG_OOB)
+            except BlockingIOError:
+                pass
+            except ConnectionError as error:
+                self.was_reset = True  # which is told once: a reader will see a clean end
+                raise Ended(True) from error
+            self.counts["sent"] += len(piece)
+            view = view[len(piece) :]
+            if rests > 0:
+                rests -= 1
+                await asyncio.sleep(pace.rest)
+        if self.room("sent") <= 0:
+            self.leave()
+
+    async def fill(self):
+        room = self.room("received")
+        if room <= 0:
+            self.leave()
+            room = 1 << 40
+        most = 1 << 18
+        if self.reads and self.rested < self.reads.rests:
+            self.rested += 1
+            most = max(self.reads.size, 1)
+            await asyncio.sleep(self.reads.rest)
+        try:
+            more = await self.loop.sock_recv(self.sock, min(most, room))
+        except ConnectionError as error:
+            raise Ended(True) from error
+        if not more:
+            raise Ended(self.was_reset)
+        self.counts["received"] += len(more)
+        self.data += more
+
+    def take(self, size):
+        taken = bytes(self.data[:size])
+        del self.data[:size]
+        return taken
+
+    async def until(self, mark):
+        while (at := self.data.find(mark)) < 0:
+            if len(self.data) > 1 << 20:
+                raise Wrong(f"no {mark!r} in {bytes(self.data[:200])!r}")
+            await self.fill()
+        return self.take(at + len(mark))
+
+    def close(self):
+        self.sock.close()
+
+
+class Body:
+    """Payload as it comes, compared with what it has to be."""
+
+    def __init__(self, number, way, size):
+        self.expected = payload(number, way, size)
+        self.got = 0
+        self.complete = False
+        self.what = f"exchange {number}, {way}"
+
+    def add(self, data):
+        if data != self.expected[self.got : self.got + len(data)]:
+            raise Wrong(f"{self.what}: {len(data)} bytes at {self.got} of {len(self.expected)} are wrong")
+        self.got += len(data)
+
+    @property
+    def whole(self):
+        return self.got == len(self.expected)
+
+    def done(self):
+        """Its framing says that this is the end."""
+        if not self.whole:
+            raise Wrong(f"{self.what}: looks complete with {self.got} of {len(self.expected)} bytes")
+        self.complete = True
+
+
+def fields_of(head):
+    lines = head.decode("latin-1").split("\r\n")[1:-2]
+    return {name.strip().lower(): value.strip() for name, _, value in (l.partition(":") for l in lines)}
+
+
+async def read_exact(end, size, add):
+    while size > 0:
+        if not end.data:
+            await end.fill()
+        piece = end.take(min(size, len(end.data)))
+        size -= len(piece)
+        add(piece)
+
+
+async def read_chunked(end, add):
+    while True:
+        size = int((await end.until(b"\r\n"))[:-2].split(b";")[0], 16)
+        if size == 0:
+            break
+        await read_exact(end, size, add)
+        if await end.until(b"\r\n") != b"\r\n":
+            raise Wrong("no end of line behind a chunk")
+    while await end.until(b"\r\n") != b"\r\n":
+        pass
+
+
+async def read_to_end(end, add):
+    while True:
+        if end.data:
+            add(end.take(len(end.data)))
+        try:
+            await end.fill()
+        except Ended as ended:
+            if ended.reset:
+                raise
+            return
+
+
+def framed(data, framing, chunk, trailers=False):
+    if framing != "chunked":
+        return data
+    out = bytearray()
+    for at in range(0, len(data), chunk):
+        piece = data[at : at + chunk]
+        out += b"%x\r\n%s\r\n" % (len(piece), piece)
+    return bytes(out + b"0\r\n" + (b"X-Trailer: t\r\n" if trailers else b"") + b"\r\n")
+
+
+async def tunnel(end, shape, way, sends, prefix=b""):
+    """Send all, read all, both at the same time.  Returns how much came, None: not to its end."""
+    other = "down" if way == "up" else "up"
+    sizes = {"up": shape.up_size, "down": shape.down_size}
+    out = payload(shape.number, way, sizes[way])
+    urgent = sizes[way] // 2 if shape.urgent else None
+    expected = payload(shape.number, other, sizes[other])
+    got = bytearray(prefix)
+
+    async def write():
+        try:
+            await end.send(out, sends, urgent)
+            end.shut()
+        except Ended:
+            pass
+
+    async def read():
+        got.extend(end.take(len(end.data)))
+        while True:
+            await end.fill()
+            got.extend(end.take(len(end.data)))
+
+    writing = asyncio.ensure_future(write())
+    reading = asyncio.ensure_future(read())
+    ended = None
+    try:
+        done, _ = await asyncio.wait([writing, reading], return_when=asyncio.FIRST_EXCEPTION)
+        for task in done:
+            error = task.exception()
+            if isinstance(error, Ended):
+                ended = error
+            elif error:
+                raise error
+        if not writing.done():
+            await writing
+    finally:
+        for task in (writing, reading):
+            task.cancel()
+        await asyncio.gather(writing, reading, return_exceptions=True)
+        came = bytes(got)
+        if shape.urgent and came != expected[: len(came)]:
+            # The urgent byte may come in the line of the others, or not at all.
+            at = next(i for i, (a, b) in enumerate(zip(came, expected + b"!")) if a != b)
+            came = came[:at] + came[at + 1 :]
+        if came != expected[: len(came)]:
+            raise Wrong(f"exchange {shape.number}, tunnel {other}: wrong bytes")
+    if ended and ended.reset:
+        return f"{len(came)}, then {ended!r} {ended.__cause__!r},"
+    return len(came)
+
+
+# ---- the client ---------------------------------------------------------------------------------
+
+
+class Client:
+    """One connection to the proxy, and what its plan does there."""
+
+    def __init__(self, plan, world):
+        self.plan = plan
+        self.world = world
+        self.answered = [asyncio.Event() for _ in plan.shapes]
+        self.outcomes = {}  # number: "complete", or what became of it
+
+    def head(self, shape):
+        host = "churn.test" if shape.named else "127.0.0.1"
+        authority = {
+            "refused": f"127.0.0.1:{self.world.refusing}",
+            "denied": "240.0.0.1",
+            "nowhere": "nowhere.test",
+        }.get(shape.kind, f"{host}:{self.world.port}")
+        if shape.kind == "connect":
+            n = shape.number & 0xFFFFFF
+            authority = f"127.{n >> 16}.{n >> 8 & 255}.{n & 255}:{self.world.port}"
+            return f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n".encode()
+        target = f"http://{authority}/{shape.number}"
+        if shape.kind == "home":
+            target = f"/{shape.number}"
+        lines = [f"{shape.method} {target} {shape.version}", f"Host: {authority}"]
+        if shape.kind == "bad":
+            lines += ["Content-Length: 5", "Content-Length: 6"]
+        elif shape.kind == "upgrade":
+            lines[0] = f"GET {target} HTTP/1.1"
+            lines += ["Connection: Upgrade", "Upgrade: churn"]
+        elif shape.up_framing == "length":
+            lines.append(f"Content-Length: {shape.up_size}")
+        elif shape.up_framing == "chunked":
+            lines.append("Transfer-Encoding: chunked")
+        if shape.expect:
+            lines.append("Expect: 100-continue")
+        return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+    async def write(self, end):
+        for i, shape in enumerate(self.plan.shapes):
+            if i > 0 and not self.plan.pipelined:
+                await self.answered[i - 1].wait()
+            if not self.plan.pipelined:
+                end.begin(shape.client_abort, shape.client_reads)
+            out = self.head(shape)
+            if not shape.is_tunnel and shape.kind != "bad" and shape.up_framing != "none":
+                body = framed(
+                    payload(shape.number, "up", shape.up_size), shape.up_framing, shape.chunk
+                )
+                out += body[: len(body) // 2] if shape.stuck else body
+            await end.send(out, shape.client_sends)
+            if shape.stuck:  # what came behind it would be the rest of its body
+                await self.answered[i].wait()
+                return
+
+    async def read_response(self, end, shape):
+        """Returns whether the connection goes on."""
+        while True:
+            head = await end.until(b"\r\n\r\n")
+            status = int(head.split(b" ", 2)[1])
+            if status >= 200 or status == 101:
+                break
+        fields = fields_of(head)
+        own = "x-churn" not in fields  # the proxy's own
+        if not own and fields["x-churn"] != str(shape.number):
+            raise Wrong(f"exchange {shape.number}: got the answer to {fields['x-churn']}")
+        if shape.is_tunnel and status in (101, 200):
+            return await self.run_tunnel(end, shape)
+        if not own:
+            self.world.answered.add(shape.number)
+        body = Body(shape.number, "down", shape.down_size)
+        add = (lambda data: None) if own else body.add
+        # Of a body that ends with the connection its origin alone knows whether it is whole.
+        cut = shape.down_framing == "close" and shape.origin_abort
+        if shape.blind and not own:
+            await asyncio.sleep(self.world.patience)
+        if shape.method == "HEAD" or status in (204, 304):
+            pass
+        elif fields.get("transfer-encoding") == "chunked":
+            await read_chunked(end, add)
+        elif "content-length" in fields:
+            await read_exact(end, int(fields["content-length"]), add)
+        else:
+            await read_to_end(end, add)
+            fields["connection"] = "close"
+        if not own and not cut:
+            body.done()
+        if shape.is_clean and shape.kind == "http" and own:
+            raise Wrong(f"exchange {shape.number}: the proxy said {status} behind {end.counts}, {head!r}")
+        self.outcomes[shape.number] = "own" if own else "complete"
+        return fields.get("connection", "keep-alive") != "close"
+
+    async def run_tunnel(self, end, shape):
+        got = await tunnel(end, shape, "up", shape.client_sends)
+        if shape.is_clean and got != shape.down_size:
+            raise Wrong(f"exchange {shape.number}: {got} of {shape.down_size} bytes in a tunnel")
+        self.outcomes[shape.number] = "complete"
+        return False
+
+    async def read(self, end):
+        for i, shape in enumerate(self.plan.shapes):
+            goes_on = await self.read_response(end, shape)
+            self.answered[i].set()
+            if not goes_on:
+                return
+
+    async def run(self):
+        shapes = self.plan.shapes
+        sock = socket.socket()
+        sock.setblocking(False)
+        end = End(sock, shapes[0].small_buffers)
+        end.begin(shapes[0].client_abort, shapes[0].client_reads)
+        ended = None
+        tasks = []
+        try:
+            await end.loop.sock_connect(sock, self.world.proxy)
+            tasks = [asyncio.ensure_future(self.read(end))]
+            tasks.append(asyncio.ensure_future(self.write(end)))
+            if shapes[0].is_tunnel:
+                await tasks[1]
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            # A writer that is told that nobody listens may still have an answer to read.
+            if not tasks[0].done() and not isinstance(tasks[1].exception(), Left):
+                await asyncio.wait(tasks[:1])
+            for task in tasks:
+                if task.done() and task.exception():
+                    raise task.exception()
+        except (Left, Ended) as error:
+            ended = error
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            end.close()
+        self.judge(ended)
+
+    def judge(self, ended):
+        """Those before which nothing went wrong must have succeeded."""
+        # Requests that come behind a response that had to be cut reset what is on its way.
+        if self.plan.pipelined and not all(shape.is_clean for shape in self.plan.shapes):
+            return
+        for shape in self.plan.shapes:
+            done = shape.number in self.outcomes
+            if not done and shape.is_clean:
+                raise Wrong(f"exchange {shape.number}: not answered, {ended}")
+            if not done or shape.closes or self.plan.pipelined:
+                return
+
+
+# ---- the origin ---------------------------------------------------------------------------------
+
+
+class Origin:
+    """Answers whatever comes, as the shape of it says."""
+
+    def __init__(self, world):
+        self.world = world
+        self.sock = socket.create_server(("0.0.0.0", 0), backlog=4096)
+        self.sock.setblocking(False)
+        self.port = self.sock.getsockname()[1]
+        self.tasks = set()
+
+    async def serve(self):
+        loop = asyncio.get_running_loop()
+        while True:
+            sock, _ = await loop.sock_accept(self.sock)
+            task = asyncio.ensure_future(self.connection(sock))
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
+
+    async def connection(self, sock):
+        n = [int(part) for part in sock.getsockname()[0].split(".")]
+        end = End(sock)
+        try:
+            if n != [127, 0, 0, 1]:
+                await self.tunnel(end, self.world.shape(n[1] << 16 | n[2] << 8 | n[3]))
+                return
+            while await self.exchange(end):
+                pass
+        except (Left, Ended):
+            pass
+        except Wrong as error:
+            self.world.wrong(error)
+        finally:
+            end.close()
+
+    async def tunnel(self, end, shape):
+        if not shape:
+            return
+        end.begin(shape.origin_abort, shape.origin_reads)
+        got = await tunnel(end, shape, "down", shape.origin_sends)
+        if shape.is_clean and got != shape.up_size:
+            raise Wrong(f"exchange {shape.number}: {got} of {shape.up_size} bytes in a tunnel")
+
+    async def read_body(self, end, shape, fields):
+        body = Body(shape.number, "up", shape.up_size)
+        if "transfer-encoding" in fields:
+            await read_chunked(end, body.add)
+        elif "content-length" in fields:
+            await read_exact(end, int(fields["content-length"]), body.add)
+        body.done()
+
+    async def exchange(self, end):
+        end.begin(None)
+        head = await end.until(b"\r\n\r\n")
+        fields = fields_of(head)
+        shape = self.world.shape(int(head.split(b" ", 2)[1].strip(b"/")))
+        if not shape:
+            return False
+        end.begin(shape.origin_abort, shape.origin_reads)
+        if shape.kind == "upgrade":
+            await end.send(
+                b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: churn\r\n\r\n"
+            )
+            await self.tunnel(end, shape)
+            return False
+        if shape.silent:
+            await end.until(b"the end")  # which will come
+        if shape.expect:
+            await end.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        for _ in range(shape.interim):
+            await end.send(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n")
+        if not shape.early:
+            await self.read_body(end, shape, fields)
+        await self.respond(end, shape)
+        if shape.early:
+            await self.read_body(end, shape, fields)
+        return shape.origin_keeps and shape.down_framing != "close"
+
+    async def respond(self, end, shape):
+        lines = [f"HTTP/1.1 {shape.status} Churn", f"X-Churn: {shape.number}"]
+        if shape.down_framing == "length":
+            lines.append(f"Content-Length: {shape.down_size}")
+        elif shape.down_framing == "chunked":
+            lines.append("Transfer-Encoding: chunked")
+        elif shape.down_framing == "close":
+            lines.append("Connection: close")
+        data = payload(shape.number, "down", shape.down_size)
+        out = ("\r\n".join(lines) + "\r\n\r\n").encode()
+        out += framed(data, shape.down_framing, shape.chunk, shape.trailers)
+        await end.send(out, shape.origin_sends)
