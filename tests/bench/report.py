@@ -32,6 +32,7 @@ TARGETS = [
     ("rest", None, 4),
     ("slow-readers", None, 64),
     ("crowd", None, 1.2),
+    ("slowloris", None, 3),
     ("log", None, 1.05),
     ("workers", None, 1.1),
     ("workers-tunnels", None, 1.1),

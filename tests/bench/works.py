@@ -6,7 +6,7 @@ import re
 import time
 
 import machine
-from peers import BUILT, PEERS, Running
+from peers import BUILT, HERE, PEERS, Running
 from program import Failure, Program
 
 GIB = 1 << 30
@@ -19,6 +19,7 @@ DEAR_SECONDS = 2  # of CPU for a GiB: a quarter of it will do
 IDLE = 2000
 SLOW = 1000
 CROWD = 10_000
+SLOWLORIS = 2000
 
 
 def run_load(bench, way, options):
@@ -228,9 +229,8 @@ class Workers(Comparison):
 class Crowd(Comparison):
     """Latency of a request while many others are idle, against alone."""
 
-    def __init__(self, name):
-        what = "get by 16 clients, in a crowd: p99, against alone"
-        super().__init__(name, what, ("penstock", "penstock"))
+    def __init__(self, name, what="get by 16 clients, in a crowd: p99"):
+        super().__init__(name, f"{what}, against alone", ("penstock", "penstock"))
         self.requests = Requests(name, "", 16, latency=True)
         self.count = None
 
@@ -263,6 +263,21 @@ class Crowd(Comparison):
                         raise Failure("the crowd was not kept: " + load.complaint())
 
 
+class Slowloris(Crowd):
+    """Latency of a request while many others send and read a byte a second, against alone."""
+
+    def __init__(self, name):
+        super().__init__(name, f"get by 16 clients, beside {SLOWLORIS:,} that trickle: p99")
+
+    def rounds(self, bench, runnings):
+        origin = f"127.0.0.1:{bench.origin_port}"
+        argv = [os.path.join(HERE, "trickle"), str(runnings[0].port), origin, str(SLOWLORIS)]
+        with Program(argv, bench.cpus["load"], f"{bench.folder}/trickle.stderr") as trickle:
+            trickle.await_ready(RUN_SECONDS)
+            yield from Comparison.rounds(self, bench, runnings)
+            trickle.check()
+
+
 WORKS = {
     work.name: work
     for work in (
@@ -285,6 +300,7 @@ WORKS = {
         Rest("rest", "memory at rest", "MiB"),
         Held("slow-readers", "memory of a slow reader of a large download", SLOW, GIB, slow=True),
         Crowd("crowd"),
+        Slowloris("slowloris"),
         Log("log"),
         Workers("workers", "get"),
         Workers("workers-tunnels", "tunnels set up", options=["-f"], tunnel=True),
