@@ -333,6 +333,93 @@ static void streams_arrive_whole(void **state)
 	}
 }
 
+/* ---- any pace ------------------------------------------------------------------------------ */
+
+/* A number below `most`, of a peer's own row: the threads share nothing. */
+static unsigned peer_random(unsigned *state, unsigned most)
+{
+	*state = *state * 1103515245 + 12345;
+	return *state / 65536 % most;
+}
+
+/* Small and large pieces, close together and far between. */
+static void *send_at_any_pace(void *arg)
+{
+	struct sender *s = arg;
+	unsigned char bytes[PIECE];
+	unsigned state = s->seed;
+
+	while (s->from < s->to) {
+		unsigned most = peer_random(&state, 2) ? 200 : PIECE;
+		size_t want = 1 + peer_random(&state, most);
+
+		if (want > s->to - s->from)
+			want = (size_t)(s->to - s->from);
+		for (size_t i = 0; i < want; i++)
+			bytes[i] = pattern(s->from + i, s->seed);
+		ssize_t n = send(s->fd, bytes, want, MSG_NOSIGNAL);
+
+		if (n <= 0)
+			break;
+		s->from += (uint64_t)n;
+		if (peer_random(&state, 16) == 0)
+			usleep(peer_random(&state, 300));
+	}
+	shutdown(s->fd, SHUT_WR);
+	return NULL;
+}
+
+static void *receive_at_any_pace(void *arg)
+{
+	struct receiver *r = arg;
+	unsigned char bytes[PIECE];
+	unsigned state = r->seed + 7;
+	ssize_t n;
+
+	while ((n = recv(r->fd, bytes, 1 + peer_random(&state, PIECE), 0)) > 0) {
+		for (ssize_t i = 0; i < n; i++)
+			r->wrong += bytes[i] != pattern(r->count++, r->seed);
+		if (peer_random(&state, 16) == 0)
+			usleep(peer_random(&state, 2000));
+	}
+	r->error = n < 0 ? errno : 0;
+	return NULL;
+}
+
+/* Which side is full when, and what comes in pieces of which size, is never the same. */
+static void no_pace_brings_it_to_a_stand(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 24; i++) {
+		struct rig r;
+
+		rig_open(&r, true, i % 8 == 7);
+		if (i & 1)
+			rig_narrow(&r);
+		struct sender up = {.fd = r.client, .to = (i & 2) ? 3000000 : 30000, .seed = i};
+		struct sender down = {
+		    .fd = r.server, .to = (i & 4) ? 3000000 : 300000, .seed = i + 99};
+		struct receiver at_server = {.fd = r.server, .seed = i};
+		struct receiver at_client = {.fd = r.client, .seed = i + 99};
+
+		rig_start(&r, 30);
+		pthread_create(&up.thread, NULL, send_at_any_pace, &up);
+		pthread_create(&down.thread, NULL, send_at_any_pace, &down);
+		pthread_create(&at_server.thread, NULL, receive_at_any_pace, &at_server);
+		pthread_create(&at_client.thread, NULL, receive_at_any_pace, &at_client);
+		rig_run(&r);
+		pthread_join(up.thread, NULL);
+		pthread_join(down.thread, NULL);
+		pthread_join(at_server.thread, NULL);
+		pthread_join(at_client.thread, NULL);
+		assert_int_equal(r.result.end, TUNNEL_FINISHED);
+		assert_int_equal(at_server.count, up.to);
+		assert_int_equal(at_client.count, down.to);
+		assert_int_equal(at_server.wrong + at_client.wrong, 0);
+		rig_close(&r);
+	}
+}
+
 /* ---- half-close ---------------------------------------------------------------------------- */
 
 static void a_half_close_leaves_the_other_way_open(void **state)
@@ -631,6 +718,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(streams_arrive_whole),
+	    cmocka_unit_test(no_pace_brings_it_to_a_stand),
 	    cmocka_unit_test(a_half_close_leaves_the_other_way_open),
 	    cmocka_unit_test(a_reset_is_noticed_at_once),
 	    cmocka_unit_test(a_reset_is_noticed_out_of_turn),
