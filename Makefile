@@ -13,11 +13,11 @@ ROOMS := base/attr base/slice base/recycle base/spare base/text base/log base/ma
 
 # ---- what has to be there, as Debian packages -------------------------------------------------
 
-NEEDS_BUILD := gcc libc6-dev pkg-config libevent-dev libconfig-dev libc-ares-dev libsystemd-dev libseccomp-dev
+NEEDS_BUILD := gcc libc6-dev pkg-config libevent-dev libconfig-dev libc-ares-dev libseccomp-dev
 NEEDS_TEST := libcmocka-dev python3-pytest python3-pytest-timeout python3-pytest-xdist \
 	python3-requests python3-websockets python3-websocket curl wget git nginx-light \
 	libnginx-mod-http-dav-ext fcgiwrap \
-	dnsmasq-base nodejs openssl chromium ca-certificates iproute2 procps logrotate
+	dnsmasq-base nodejs openssl chromium ca-certificates iproute2 procps logrotate libsystemd0
 NEEDS_FUZZ := clang libclang-rt-14-dev
 NEEDS_LINT := clang-format clang-tidy cppcheck
 NEEDS_SYSTEMD := systemd
@@ -43,13 +43,12 @@ VARIANT ?= release
 OUT := build/$(VARIANT)
 CC = gcc
 
-# Libraries that are used where they are: LIBSYSTEMD= builds without, and so does VARIANT=bare.
-# Sanitizers make system calls that no proxy needs, and have no sandbox.
-present = $(shell pkg-config --exists $(1) && echo $(1))
-LIBSYSTEMD := $(if $(filter bare,$(VARIANT)),,$(call present,libsystemd))
-LIBSECCOMP := $(if $(filter release,$(VARIANT)),$(call present,libseccomp))
-WITH := $(if $(LIBSYSTEMD),-DWITH_LIBSYSTEMD) $(if $(LIBSECCOMP),-DWITH_LIBSECCOMP)
-PKGS := libevent_core libevent_extra libconfig libcares $(LIBSYSTEMD) $(LIBSECCOMP)
+# Libraries that are used where they are: libseccomp when it is built, libsystemd when it runs (so
+# it is no need of the build).  VARIANT=bare does without both.  Sanitizers make system calls that no
+# proxy needs, and have no sandbox.
+LIBSECCOMP := $(if $(filter release,$(VARIANT)),$(shell pkg-config --exists libseccomp && echo libseccomp))
+WITH := $(if $(LIBSECCOMP),-DWITH_LIBSECCOMP) $(if $(filter bare,$(VARIANT)),-DWITHOUT_LIBSYSTEMD)
+PKGS := libevent_core libevent_extra libconfig libcares $(LIBSECCOMP)
 PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS))
 PKG_LIBS = $(shell pkg-config --libs $(PKGS))
 

@@ -36,16 +36,9 @@ static const char usage[] =
     "SIGHUP reads the configuration again, SIGUSR1 opens the log files again, SIGTERM\n"
     "finishes what is running and ends, a second SIGTERM ends at once.\n";
 
-#ifdef WITH_LIBSYSTEMD
-#define NOTIFY "through libsystemd"
-#else
-#define NOTIFY "built in"
-#endif
-
 static void print_versions(void)
 {
 	printf("penstock " PENSTOCK_VERSION "\nlibevent %s\n", event_get_version());
-	printf("service manager: " NOTIFY "\n");
 	printf("sandbox: %s\n", sandbox_is_built() ? "built in" : "not in this build");
 }
 

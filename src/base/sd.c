@@ -1,9 +1,6 @@
 #include "base/sd.h"
 
-#ifdef WITH_LIBSYSTEMD
-typedef int sd_is_of_libsystemd; /* ISO C wants a declaration */
-#else
-
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -66,7 +63,7 @@ static int send_to(const char *path, const char *state)
 	return result;
 }
 
-int sd_notify(int unset_environment, const char *state)
+static int own_notify(int unset_environment, const char *state)
 {
 	const char *path = getenv("NOTIFY_SOCKET");
 	int result = path == NULL ? 0 : send_to(path, state);
@@ -76,7 +73,7 @@ int sd_notify(int unset_environment, const char *state)
 	return result;
 }
 
-int sd_watchdog_enabled(int unset_environment, uint64_t *usec)
+static int own_watchdog_enabled(int unset_environment, uint64_t *usec)
 {
 	const char *text = getenv("WATCHDOG_USEC");
 	unsigned long long number = 0;
@@ -154,7 +151,7 @@ static int listen_fds(char ***ret_names)
 	return (int)count;
 }
 
-int sd_listen_fds_with_names(int unset_environment, char ***names)
+static int own_listen_fds_with_names(int unset_environment, char ***names)
 {
 	int result = listen_fds(names);
 
@@ -165,4 +162,58 @@ int sd_listen_fds_with_names(int unset_environment, char ***names)
 	}
 	return result;
 }
+
+/* ---- whose ---- */
+
+static const struct sd own = {.notify = own_notify,
+    .watchdog_enabled = own_watchdog_enabled,
+    .listen_fds_with_names = own_listen_fds_with_names};
+
+#ifdef WITHOUT_LIBSYSTEMD
+
+const struct sd *sd_get(void)
+{
+	return &own;
+}
+
+#else
+
+/* ISO C has no cast from dlsym's pointer to one of a function. */
+static bool sd_find(void *library, const char *name, void *ret_function, size_t size)
+{
+	void *found = dlsym(library, name);
+
+	memcpy(ret_function, &found, size);
+	return found != NULL;
+}
+
+static bool sd_load(struct sd *ret_sd)
+{
+	void *library = dlopen("libsystemd.so.0", RTLD_NOW | RTLD_LOCAL);
+
+	return library != NULL &&
+	       sd_find(library, "sd_notify", &ret_sd->notify, sizeof(ret_sd->notify)) &&
+	       sd_find(library, "sd_watchdog_enabled", &ret_sd->watchdog_enabled,
+		   sizeof(ret_sd->watchdog_enabled)) &&
+	       sd_find(library, "sd_listen_fds_with_names", &ret_sd->listen_fds_with_names,
+		   sizeof(ret_sd->listen_fds_with_names));
+}
+
+/* Nobody is there to be told anything: then it is not worth a megabyte of libraries. */
+static bool sd_is_wanted(void)
+{
+	return getenv("NOTIFY_SOCKET") != NULL || getenv("LISTEN_PID") != NULL ||
+	       getenv("WATCHDOG_USEC") != NULL;
+}
+
+const struct sd *sd_get(void)
+{
+	static struct sd loaded;
+	static const struct sd *chosen;
+
+	if (chosen == NULL)
+		chosen = sd_is_wanted() && sd_load(&loaded) ? &loaded : &own;
+	return chosen;
+}
+
 #endif

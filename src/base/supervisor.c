@@ -13,7 +13,7 @@
 int supervisor_take_sockets(struct supervisor_sockets *ret_sockets)
 {
 	char **names = NULL;
-	int count = sd_listen_fds_with_names(1, &names);
+	int count = sd_get()->listen_fds_with_names(1, &names);
 
 	if (count < 0) {
 		errno = -count;
@@ -40,7 +40,7 @@ uint64_t supervisor_watchdog_us(void)
 {
 	uint64_t us = 0;
 
-	return sd_watchdog_enabled(0, &us) > 0 ? us : 0;
+	return sd_get()->watchdog_enabled(0, &us) > 0 ? us : 0;
 }
 
 /* Type=notify-reload compares the time with that of its signal. */
@@ -69,7 +69,7 @@ int supervisor_tell(enum supervisor_news news, const char *status)
 		len = (size_t)snprintf(message, sizeof(message), "%s", words[news]);
 	if (status != NULL)
 		snprintf(message + len, sizeof(message) - len, "STATUS=%s\n", status);
-	sent = sd_notify(0, message);
+	sent = sd_get()->notify(0, message);
 	if (sent >= 0)
 		return 0;
 	errno = -sent;

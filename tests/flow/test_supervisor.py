@@ -92,6 +92,19 @@ def test_start_reload_stop(proxy, manager, client, origin):
     assert p.wait_exit() == 0
 
 
+def has_libsystemd(p):
+    with open(f"/proc/{p.pid}/maps", encoding="ascii") as maps:
+        return "/libsystemd.so" in maps.read()
+
+
+def test_libsystemd_is_loaded_for_a_manager_only(proxy, manager):
+    notified = proxy(env=manager.env)
+    assert "READY" in manager.hear()
+    built_without = f"{os.sep}bare{os.sep}" in daemon.BINARY
+    assert has_libsystemd(notified) == (not built_without)
+    assert not has_libsystemd(proxy())
+
+
 def test_a_reload_that_fails_is_over_too(proxy, manager):
     p = proxy(env=manager.env)
     manager.hear_of("READY")
