@@ -35,8 +35,11 @@ def threads(pid, name):
     """The threads of that name, oldest first."""
 
     def name_of(tid):
-        with open(f"/proc/{pid}/task/{tid}/comm", encoding="ascii") as f:
-            return f.read().strip()
+        try:
+            with open(f"/proc/{pid}/task/{tid}/comm", encoding="ascii") as f:
+                return f.read().strip()
+        except OSError:  # it has just ended
+            return None
 
     return [tid for tid in sorted(map(int, os.listdir(f"/proc/{pid}/task"))) if name_of(tid) == name]
 

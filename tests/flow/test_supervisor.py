@@ -402,7 +402,11 @@ def test_what_waits_in_an_inherited_queue_waits_for_the_next(proxy, client, orig
 def held(pid, sock):
     """How many descriptors the process has of the socket."""
     inode = re.search(r"\d+", os.readlink(f"/proc/self/fd/{sock.fileno()}"))[0]
-    folder = f"/proc/{pid}/fd"
-    return sum(
-        os.readlink(os.path.join(folder, name)) == f"socket:[{inode}]" for name in os.listdir(folder)
-    )
+
+    def target(name):
+        try:
+            return os.readlink(f"/proc/{pid}/fd/{name}")
+        except OSError:  # it has just been closed
+            return None
+
+    return sum(target(name) == f"socket:[{inode}]" for name in os.listdir(f"/proc/{pid}/fd"))
