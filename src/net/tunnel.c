@@ -131,6 +131,23 @@ static void side_edge(struct side *side)
 	side->tunnel->over = true;
 }
 
+/*
+ * The descriptor is about to be closed, and its number may be used again before the next poll.
+ * libevent 2.1.12 then merges our deletion with what is added for the new socket, and lets that be
+ * edge-triggered too (evmap.c, event_changelist_del_ keeps EV_ET): deleting once more without
+ * the flag takes it back.  None of this is a system call.
+ */
+static void side_leave(struct side *side)
+{
+	event_del(&side->event);
+	if (!side->edged)
+		return;
+	event_assign(&side->event, event_get_base(&side->event), side->fd,
+	    EV_READ | EV_WRITE | EV_CLOSED | EV_PERSIST, tunnel_on_event, side);
+	if (event_add(&side->event, NULL) == 0)
+		event_del(&side->event);
+}
+
 /* The sink is full: until it has room the source is not to be heard of. */
 static void flow_block(struct flow *f)
 {
@@ -313,8 +330,8 @@ static void flow_run(struct flow *f)
 
 static void tunnel_free(struct tunnel *t)
 {
-	event_del(&t->client.event);
-	event_del(&t->server.event);
+	side_leave(&t->client);
+	side_leave(&t->server);
 	event_del(&t->again);
 	deadline_done(&t->idle);
 	flow_drop(&t->up, t->pipes);

@@ -477,8 +477,9 @@ class Origin:
             )
             await self.tunnel(end, shape)
             return False
-        if shape.silent:
-            await end.until(b"the end")  # which will come
+        while shape.silent:  # until the end comes
+            await end.fill()
+            end.data.clear()
         if shape.expect:
             await end.send(b"HTTP/1.1 100 Continue\r\n\r\n")
         for _ in range(shape.interim):

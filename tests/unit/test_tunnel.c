@@ -420,6 +420,64 @@ static void no_pace_brings_it_to_a_stand(void **state)
 	}
 }
 
+/* ---- who comes after it -------------------------------------------------------------------- */
+
+struct successor {
+	struct rig rig;
+	struct event event;
+	int fd, peer, reads;
+};
+
+static void read_one_byte(evutil_socket_t fd, short what, void *arg)
+{
+	struct successor *s = arg;
+	char byte;
+
+	(void)what;
+	s->reads += recv(fd, &byte, 1, 0) == 1;
+}
+
+/* In the very turn in which the tunnel ended its descriptors are somebody else's. */
+static void be_succeeded(const struct tunnel_result *result, void *arg)
+{
+	struct successor *s = arg;
+	int fds[2], gone = s->rig.sides.client_fd;
+
+	on_done(result, &s->rig);
+	assert_int_equal(result->end, TUNNEL_FINISHED);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+	assert_true(fds[0] == gone || fds[1] == gone);
+	s->fd = gone;
+	s->peer = fds[fds[0] == gone];
+	event_assign(&s->event, s->rig.base, gone, EV_READ | EV_PERSIST, read_one_byte, s);
+	assert_int_equal(event_add(&s->event, NULL), 0);
+}
+
+static void its_descriptors_can_be_used_again_at_once(void **state)
+{
+	struct successor s = {.reads = 0};
+	struct rig *r = &s.rig;
+	struct timeval idle = {.tv_sec = 30};
+
+	(void)state;
+	rig_open(r, true, false);
+	r->tunnel = tunnel_start(r->base, r->pipes, &r->sides, idle, be_succeeded, &s);
+	assert_non_null(r->tunnel);
+	shutdown(r->client, SHUT_WR);
+	rig_settle(r); /* one side is edge-triggered now */
+	shutdown(r->server, SHUT_WR);
+	rig_run(r);
+	/* It is told again of what it has not read, as whoever asked for nothing else expects. */
+	assert_int_equal(send(s.peer, "abc", 3, 0), 3);
+	for (int turn = 0; turn < 10; turn++)
+		event_base_loop(r->base, EVLOOP_NONBLOCK);
+	assert_int_equal(s.reads, 3);
+	event_del(&s.event);
+	close(s.fd);
+	close(s.peer);
+	rig_close(r);
+}
+
 /* ---- half-close ---------------------------------------------------------------------------- */
 
 static void a_half_close_leaves_the_other_way_open(void **state)
@@ -719,6 +777,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(streams_arrive_whole),
 	    cmocka_unit_test(no_pace_brings_it_to_a_stand),
+	    cmocka_unit_test(its_descriptors_can_be_used_again_at_once),
 	    cmocka_unit_test(a_half_close_leaves_the_other_way_open),
 	    cmocka_unit_test(a_reset_is_noticed_at_once),
 	    cmocka_unit_test(a_reset_is_noticed_out_of_turn),
