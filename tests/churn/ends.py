@@ -7,6 +7,9 @@ import struct
 from shapes import payload
 
 
+TCP_CLOSE = 7  # of <netinet/tcp.h>
+
+
 class Ended(Exception):
     """The peer has ended the connection."""
 
@@ -115,9 +118,14 @@ class End:
         except ConnectionError as error:
             raise Ended(True) from error
         if not more:
-            raise Ended(self.was_reset)
+            raise Ended(self.was_reset or self.is_dead())
         self.counts["received"] += len(more)
         self.data += more
+
+    def is_dead(self):
+        """Whether the end was a reset that our other task has been told of, or will be."""
+        state = self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+        return state == TCP_CLOSE and not self.half
 
     def take(self, size):
         taken = bytes(self.data[:size])
