@@ -240,7 +240,7 @@ class Crowd(Comparison):
 
     def size(self, bench, running):
         """How many tunnels, and as many clients, the limit of open files has room for."""
-        tried, spare = 200, 600
+        tried, spare = 200, 2000  # of which the proxy keeps 1,024 for those who are in
         folder = f"/proc/{running.pid}/fd"
         before = len(os.listdir(folder))
         with hold(bench, running.way(True), ["-i", tried, bench.url("bytes", 1024)]):
