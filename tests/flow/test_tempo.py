@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from flood import push
+from flood import send_on
 from peers import TIMEOUT, Closed, request, response
 
 SIZE = 256 << 20  # more than all buffers on the way hold
@@ -73,7 +73,8 @@ def test_an_origin_that_takes_too_slowly_is_to_blame(impatient, origin, client):
     p = impatient(1000000)
     c = client(p)
     c.send(request("POST", origin(handler).url(), [("Content-Length", str(SIZE))]))
-    push(c.sock)
+    # It goes on and on: a client that rests is the one that is waited for.
+    threading.Thread(target=send_on, args=(c.sock, bytes(1 << 16)), daemon=True).start()
     assert c.recv_response("POST").status == 504
     assert p.access(1)[0].end == "response_timeout"
 
@@ -137,7 +138,7 @@ def test_a_client_that_reads_too_slowly_is_to_blame(impatient, origin, client, v
     def handler(c):
         c.next_request()
         c.send(b"HTTP/1.1 200 OK\r\n\r\n")
-        push(c.sock)
+        send_on(c.sock, bytes(1 << 16))
 
     p = impatient(1000000)
     c = client(p)
