@@ -176,6 +176,20 @@ bool headers_keep_alive(const struct head *request)
 	return !request->close && (request->minor >= 1 || request->keep_alive);
 }
 
+bool headers_may_repeat(const struct head *request)
+{
+	static const char *const idempotent[] = {"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE",
+	    "PROPFIND", "REPORT", "SEARCH", "QUERY"};
+
+	if (request->chunked || (request->has_length && request->content_length > 0))
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(idempotent); i++) {
+		if (slice_is(request->method, idempotent[i]))
+			return true;
+	}
+	return false;
+}
+
 /* ---- heads ------------------------------------------------------------------------------- */
 
 static void add_field(struct text *out, struct slice name, struct slice value)

@@ -33,6 +33,12 @@ enum fail headers_max_forwards(const struct head *head, int *ret_value, const ch
 bool headers_keep_alive(const struct head *request);
 
 /*
+ * Whether the request may be sent twice (RFC 9110 9.2.2).  Only such a request goes over a
+ * connection that the origin may be closing at this moment.
+ */
+bool headers_may_repeat(const struct head *request);
+
+/*
  * Append the head for the origin: request line in origin-form, always HTTP/1.1, Host from
  * the target first, the client's fields without hop-by-hop ones and Proxy-Authorization, Via.
  * A chunked request says exactly "Transfer-Encoding: chunked", another its Content-Length

@@ -1,6 +1,5 @@
 #include "proxy/exchange.h"
 
-#include <errno.h>
 #include <event2/buffer.h>
 #include <event2/event.h>
 #include <stdlib.h>
@@ -24,17 +23,11 @@
 #include "proxy/intake.h"
 #include "proxy/junction.h"
 #include "proxy/refusal.h"
+#include "proxy/route.h"
 #include "proxy/upstream.h"
 
 /* What a step says: go on, wait for a callback, it failed (x->fail), or x->text is the answer. */
 enum outcome { NEXT, WAIT, FAILED, ANSWERED };
-
-/* Where a request wants to go.  A tunnel, once it stands, can do without. */
-struct route {
-	struct target target;
-	size_t addr_count;
-	struct addr addrs[RESOLVER_ADDRS_MAX];
-};
 
 struct exchange {
 	const struct exchange_services *services;
@@ -42,7 +35,8 @@ struct exchange {
 	struct intake *intake;
 	const struct head *head; /* NULL: the request could not be read */
 	bool to_head;            /* its method is HEAD */
-	struct route *route;     /* NULL: not known yet, or no more of interest */
+	struct route *route;     /* NULL: not known yet, or no more of interest: a tunnel can do
+				    without */
 	size_t step;
 	int max_forwards;
 	struct addr destination; /* family 0 until connected */
@@ -354,10 +348,19 @@ static enum fail exchange_read_target(struct exchange *x, const char **ret_why)
 	x->route = recycle_alloc(sizeof(*x->route));
 	if (!x->route)
 		return FAIL_NO_MEMORY;
-	fail = target_parse(x->head->method, x->head->target, &x->route->target, ret_why);
+	fail = route_read(x->route, x->head, ret_why);
 	if (fail != FAIL_NONE)
 		exchange_drop_route(x);
 	return fail;
+}
+
+/* What a rule has decided. */
+static enum outcome exchange_ruled(struct exchange *x, enum fail fail)
+{
+	if (fail == FAIL_NONE)
+		return NEXT;
+	metrics_add(x->services->metrics, METRIC_ACL_DENIED_TOTAL, 1);
+	return failed(x, fail, NULL);
 }
 
 static enum outcome exchange_judge(struct exchange *x)
@@ -380,31 +383,16 @@ static enum outcome exchange_judge(struct exchange *x)
 		return exchange_home(x);
 	if (x->max_forwards > 0)
 		x->max_forwards--;
-	if (target->form == TARGET_AUTHORITY &&
-	    !acl_allows_connect_port(x->config->acl, target->port)) {
-		metrics_add(x->services->metrics, METRIC_ACL_DENIED_TOTAL, 1);
-		return failed(x, FAIL_PORT_DENIED, NULL);
-	}
-	return NEXT;
+	return exchange_ruled(x, route_judge(x->route, x->config->acl));
 }
 
 /* ---- resolve ---------------------------------------------------------------------------- */
 
 static enum outcome exchange_resolved(struct exchange *x, const struct resolver_answer *answer)
 {
-	static const enum fail fails[] = {
-	    [RESOLVER_NOT_FOUND] = FAIL_DNS_NOT_FOUND,
-	    [RESOLVER_FAILED] = FAIL_DNS_ERROR,
-	    [RESOLVER_TIMEOUT] = FAIL_DNS_TIMEOUT,
-	    [RESOLVER_BAD_NAME] = FAIL_DNS_NOT_FOUND,
-	    [RESOLVER_NO_MEMORY] = FAIL_NO_MEMORY,
-	};
+	enum fail fail = route_resolved(x->route, answer);
 
-	if (answer->status != RESOLVER_OK)
-		return failed(x, fails[answer->status], NULL);
-	x->route->addr_count = answer->count;
-	memcpy(x->route->addrs, answer->addrs, answer->count * sizeof(answer->addrs[0]));
-	return NEXT;
+	return fail == FAIL_NONE ? NEXT : failed(x, fail, NULL);
 }
 
 static void exchange_advance(struct exchange *x, enum outcome outcome)
@@ -426,7 +414,7 @@ static void exchange_on_resolved(const struct resolver_answer *answer, void *arg
 
 static enum outcome exchange_resolve(struct exchange *x)
 {
-	struct slice name = {x->route->target.host, x->route->target.host_len};
+	struct slice name = route_host(x->route);
 	struct resolver_answer answer;
 
 	if (resolver_peek(x->services->resolver, name, &answer))
@@ -439,38 +427,14 @@ static enum outcome exchange_resolve(struct exchange *x)
 
 static enum outcome exchange_vet(struct exchange *x)
 {
-	struct route *route = x->route;
-	size_t kept = 0;
-
-	for (size_t i = 0; i < route->addr_count; i++) {
-		route->addrs[i].port = route->target.port;
-		if (acl_allows_address(x->config->acl, &route->addrs[i]))
-			route->addrs[kept++] = route->addrs[i];
-	}
-	route->addr_count = kept;
-	if (kept > 0)
-		return NEXT;
-	metrics_add(x->services->metrics, METRIC_ACL_DENIED_TOTAL, 1);
-	return failed(x, FAIL_ADDRESS_DENIED, NULL);
+	return exchange_ruled(x, route_vet(x->route, x->config->acl));
 }
 
 /* ---- connect ---------------------------------------------------------------------------- */
 
 static enum outcome exchange_unreachable(struct exchange *x, int error)
 {
-	switch (error) {
-	case ECONNREFUSED:
-		return failed(x, FAIL_REFUSED, NULL);
-	case ETIMEDOUT:
-		return failed(x, FAIL_CONNECT_TIMEOUT, NULL);
-	case ENOMEM:
-	case EMFILE:
-	case ENFILE:
-	case ENOBUFS:
-		return failed(x, FAIL_NO_MEMORY, NULL);
-	default:
-		return failed(x, FAIL_UNREACHABLE, NULL);
-	}
+	return failed(x, route_unreachable(error), NULL);
 }
 
 static void exchange_on_dialled(int fd, const struct addr *address, int error, void *arg)
@@ -495,33 +459,14 @@ static void exchange_on_connected(struct upstream *up, int error, void *arg)
 	exchange_advance(x, up ? NEXT : exchange_unreachable(x, error));
 }
 
-/*
- * Whether the request may be sent twice (RFC 9110 9.2.2).  Only such a request goes
- * over a connection that the origin may be closing at this moment.
- */
-static bool exchange_is_repeatable(const struct exchange *x)
-{
-	static const char *const idempotent[] = {"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE",
-	    "PROPFIND", "REPORT", "SEARCH", "QUERY"};
-
-	if (x->head->chunked || (x->head->has_length && x->head->content_length > 0))
-		return false;
-	for (size_t i = 0; i < ARRAY_LEN(idempotent); i++) {
-		if (slice_is(x->head->method, idempotent[i]))
-			return true;
-	}
-	return false;
-}
-
 static enum outcome exchange_connect(struct exchange *x)
 {
 	struct timeval total = {x->config->timeouts.connect, 0};
 	const struct route *to = x->route;
-	struct slice host = {to->target.host, to->target.host_len};
 	enum limit_rule rule = LIMIT_NONE;
 
 	if (!x->origin)
-		rule = limit_exchange(x->services->limit, &x->config->limits.rules, host,
+		rule = limit_exchange(x->services->limit, &x->config->limits.rules, route_host(to),
 		    to->target.port, &x->origin);
 	if (rule != LIMIT_NONE)
 		return exchange_refused(x, rule, 0);
@@ -530,7 +475,7 @@ static enum outcome exchange_connect(struct exchange *x)
 		    x->services->base, to->addrs, to->addr_count, total, exchange_on_dialled, x);
 		return x->connector ? WAIT : failed(x, FAIL_NO_MEMORY, NULL);
 	}
-	if (!x->retried && exchange_is_repeatable(x))
+	if (!x->retried && headers_may_repeat(x->head))
 		x->up = upstream_reuse(x->services->upstreams, to->addrs, to->addr_count);
 	x->reused = x->up != NULL;
 	if (x->up) {

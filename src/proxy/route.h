@@ -1,0 +1,43 @@
+/*
+ * route -- where one request wants to go: its target, its addresses, and whether it may go there.
+ *
+ * A value that an exchange fills in step by step: read, judged by name, resolved, vetted by
+ * address.  The addresses that are left are the only ones that may be connected to: a name is
+ * resolved once.
+ */
+#ifndef PROXY_ROUTE_H
+#define PROXY_ROUTE_H
+
+#include <stddef.h>
+
+#include "http/reply.h"
+#include "http/target.h"
+#include "net/addr.h"
+#include "net/resolver.h"
+
+struct acl;
+struct head;
+
+struct route {
+	struct target target;
+	size_t addr_count;
+	struct addr addrs[RESOLVER_ADDRS_MAX]; /* with the target's port, once they are vetted */
+};
+
+/* The target of a request; *ret_why is a sentence, or NULL. */
+enum fail route_read(struct route *route, const struct head *head, const char **ret_why);
+
+struct slice route_host(const struct route *route);
+
+/* By what is known without asking for the name. */
+enum fail route_judge(const struct route *route, const struct acl *acl);
+
+enum fail route_resolved(struct route *route, const struct resolver_answer *answer);
+
+/* By address: those that are not allowed are taken out. */
+enum fail route_vet(struct route *route, const struct acl *acl);
+
+/* What it is when none of the addresses could be connected to, with this errno. */
+enum fail route_unreachable(int error);
+
+#endif
