@@ -12,12 +12,11 @@
 #include "base/text.h"
 #include "http/headers.h"
 #include "http/home.h"
-#include "net/connector.h"
-#include "net/resolver.h"
 #include "net/wire.h"
 #include "policy/acl.h"
 #include "policy/limit.h"
 #include "proxy/accesslog.h"
+#include "proxy/approach.h"
 #include "proxy/config.h"
 #include "proxy/forward.h"
 #include "proxy/intake.h"
@@ -47,9 +46,7 @@ struct exchange {
 	struct allowance allowance;       /* of bytes, the client's */
 
 	/* Under way; at most one of them is not NULL. */
-	struct resolver_query *query;
-	struct upstream_connect *connecting;
-	struct connector *connector;
+	struct approach *approach;
 	struct forward *forward;
 	struct junction *junction;
 
@@ -151,17 +148,11 @@ static void exchange_conclude(struct exchange *x)
 
 static void exchange_cancel(struct exchange *x)
 {
-	if (x->query)
-		resolver_cancel(x->query);
-	if (x->connecting)
-		upstream_connect_cancel(x->connecting);
-	if (x->connector)
-		connector_cancel(x->connector);
+	if (x->approach)
+		approach_cancel(x->approach);
 	if (x->junction)
 		junction_cancel(x->junction, &x->up_bytes, &x->down_bytes);
-	x->query = NULL;
-	x->connecting = NULL;
-	x->connector = NULL;
+	x->approach = NULL;
 	x->junction = NULL;
 }
 
@@ -268,8 +259,16 @@ static void exchange_fail(struct exchange *x)
 	exchange_answer(x);
 }
 
+static bool is_denial(enum fail fail)
+{
+	return fail == FAIL_CLIENT_DENIED || fail == FAIL_PORT_DENIED ||
+	       fail == FAIL_ADDRESS_DENIED;
+}
+
 static enum outcome failed(struct exchange *x, enum fail fail, const char *why)
 {
+	if (is_denial(fail))
+		metrics_add(x->services->metrics, METRIC_ACL_DENIED_TOTAL, 1);
 	x->fail = fail;
 	x->why = why;
 	return FAILED;
@@ -318,7 +317,6 @@ static enum outcome exchange_admit(struct exchange *x)
 		wire_unpace(intake_wire(x->intake));
 		return NEXT;
 	}
-	metrics_add(x->services->metrics, METRIC_ACL_DENIED_TOTAL, 1);
 	return failed(x, FAIL_CLIENT_DENIED, NULL);
 }
 
@@ -354,13 +352,13 @@ static enum fail exchange_read_target(struct exchange *x, const char **ret_why)
 	return fail;
 }
 
-/* What a rule has decided. */
-static enum outcome exchange_ruled(struct exchange *x, enum fail fail)
+static enum outcome exchange_admit_to_origin(struct exchange *x)
 {
-	if (fail == FAIL_NONE)
-		return NEXT;
-	metrics_add(x->services->metrics, METRIC_ACL_DENIED_TOTAL, 1);
-	return failed(x, fail, NULL);
+	const struct route *to = x->route;
+	enum limit_rule rule = limit_exchange(x->services->limit, &x->config->limits.rules,
+	    route_host(to), to->target.port, &x->origin);
+
+	return rule == LIMIT_NONE ? NEXT : exchange_refused(x, rule, 0);
 }
 
 static enum outcome exchange_judge(struct exchange *x)
@@ -383,108 +381,49 @@ static enum outcome exchange_judge(struct exchange *x)
 		return exchange_home(x);
 	if (x->max_forwards > 0)
 		x->max_forwards--;
-	return exchange_ruled(x, route_judge(x->route, x->config->acl));
+	fail = route_judge(x->route, x->config->acl);
+	return fail == FAIL_NONE ? exchange_admit_to_origin(x) : failed(x, fail, NULL);
 }
 
-/* ---- resolve ---------------------------------------------------------------------------- */
+/* ---- approach --------------------------------------------------------------------------- */
 
-static enum outcome exchange_resolved(struct exchange *x, const struct resolver_answer *answer)
+static enum outcome exchange_arrived(struct exchange *x, const struct approach_result *result)
 {
-	enum fail fail = route_resolved(x->route, answer);
-
-	return fail == FAIL_NONE ? NEXT : failed(x, fail, NULL);
+	x->up = result->up;
+	x->server_fd = result->fd;
+	x->destination = result->address;
+	x->reused = result->reused;
+	return result->fail == FAIL_NONE ? NEXT : failed(x, result->fail, NULL);
 }
 
-static void exchange_advance(struct exchange *x, enum outcome outcome)
+static void exchange_on_arrived(const struct approach_result *result, void *arg)
 {
-	x->step++;
-	if (outcome == NEXT)
-		exchange_run(x);
-	else
+	struct exchange *x = arg;
+
+	x->approach = NULL;
+	if (exchange_arrived(x, result) == FAILED) {
 		exchange_fail(x);
-}
-
-static void exchange_on_resolved(const struct resolver_answer *answer, void *arg)
-{
-	struct exchange *x = arg;
-
-	x->query = NULL;
-	exchange_advance(x, exchange_resolved(x, answer));
-}
-
-static enum outcome exchange_resolve(struct exchange *x)
-{
-	struct slice name = route_host(x->route);
-	struct resolver_answer answer;
-
-	if (resolver_peek(x->services->resolver, name, &answer))
-		return exchange_resolved(x, &answer);
-	x->query = resolver_lookup(x->services->resolver, name, exchange_on_resolved, x);
-	return x->query ? WAIT : failed(x, FAIL_NO_MEMORY, NULL);
-}
-
-/* ---- vet -------------------------------------------------------------------------------- */
-
-static enum outcome exchange_vet(struct exchange *x)
-{
-	return exchange_ruled(x, route_vet(x->route, x->config->acl));
-}
-
-/* ---- connect ---------------------------------------------------------------------------- */
-
-static enum outcome exchange_unreachable(struct exchange *x, int error)
-{
-	return failed(x, route_unreachable(error), NULL);
-}
-
-static void exchange_on_dialled(int fd, const struct addr *address, int error, void *arg)
-{
-	struct exchange *x = arg;
-
-	x->connector = NULL;
-	x->server_fd = fd;
-	if (fd >= 0)
-		x->destination = *address;
-	exchange_advance(x, fd >= 0 ? NEXT : exchange_unreachable(x, error));
-}
-
-static void exchange_on_connected(struct upstream *up, int error, void *arg)
-{
-	struct exchange *x = arg;
-
-	x->connecting = NULL;
-	x->up = up;
-	if (up)
-		x->destination = *upstream_address(up);
-	exchange_advance(x, up ? NEXT : exchange_unreachable(x, error));
-}
-
-static enum outcome exchange_connect(struct exchange *x)
-{
-	struct timeval total = {x->config->timeouts.connect, 0};
-	const struct route *to = x->route;
-	enum limit_rule rule = LIMIT_NONE;
-
-	if (!x->origin)
-		rule = limit_exchange(x->services->limit, &x->config->limits.rules, route_host(to),
-		    to->target.port, &x->origin);
-	if (rule != LIMIT_NONE)
-		return exchange_refused(x, rule, 0);
-	if (to->target.form == TARGET_AUTHORITY) {
-		x->connector = connector_start(
-		    x->services->base, to->addrs, to->addr_count, total, exchange_on_dialled, x);
-		return x->connector ? WAIT : failed(x, FAIL_NO_MEMORY, NULL);
+		return;
 	}
-	if (!x->retried && headers_may_repeat(x->head))
-		x->up = upstream_reuse(x->services->upstreams, to->addrs, to->addr_count);
-	x->reused = x->up != NULL;
-	if (x->up) {
-		x->destination = *upstream_address(x->up);
-		return NEXT;
-	}
-	x->connecting = upstream_connect_start(
-	    x->services->upstreams, to->addrs, to->addr_count, exchange_on_connected, x);
-	return x->connecting ? WAIT : failed(x, FAIL_NO_MEMORY, NULL);
+	x->step++;
+	exchange_run(x);
+}
+
+static enum outcome exchange_approach(struct exchange *x)
+{
+	const struct exchange_services *s = x->services;
+	struct approach_plan plan = {.base = s->base,
+	    .resolver = s->resolver,
+	    .upstreams = s->upstreams,
+	    .config = x->config,
+	    .route = x->route,
+	    .reuse = !x->retried && headers_may_repeat(x->head),
+	    .done = exchange_on_arrived,
+	    .arg = x};
+	struct approach_result result;
+
+	x->approach = approach_start(&plan, &result);
+	return x->approach ? WAIT : exchange_arrived(x, &result);
 }
 
 /* ---- relay: a tunnel -------------------------------------------------------------------- */
@@ -567,7 +506,7 @@ static void exchange_on_forwarded(const struct forward_result *result, void *arg
 	if (result->untouched && x->reused && !x->retried) {
 		metrics_add(x->services->metrics, METRIC_RETRIES_TOTAL, 1);
 		x->retried = true;
-		x->step--; /* connect once more, afresh */
+		x->step--; /* approach once more, afresh */
 		exchange_run(x);
 		return;
 	}
@@ -617,12 +556,10 @@ static const struct {
 	const char *name;
 	enum outcome (*run)(struct exchange *x);
 } steps[] = {
-    {"admit", exchange_admit},     /* who may use the proxy, and how much of it */
-    {"judge", exchange_judge},     /* target, method, rules by name */
-    {"resolve", exchange_resolve}, /* name to addresses */
-    {"vet", exchange_vet},         /* rules again, by address */
-    {"connect", exchange_connect}, /* from the pool, or fresh; the origin's limit */
-    {"relay", exchange_relay},     /* bytes, until both ends are done */
+    {"admit", exchange_admit},       /* who may use the proxy, and how much of it */
+    {"judge", exchange_judge},       /* target, method, rules by name, the origin's limit */
+    {"approach", exchange_approach}, /* name to addresses, rules by address, a connection */
+    {"relay", exchange_relay},       /* bytes, until both ends are done */
 };
 
 static void exchange_run(struct exchange *x)
