@@ -217,12 +217,17 @@ static void map_drop(const struct map *map, void *value)
 		map->drop(value, map->arg);
 }
 
+void map_clear(struct map *map)
+{
+	while (map->oldest)
+		map_drop(map, map_remove(map, map->oldest));
+}
+
 void map_free(struct map *map)
 {
 	if (!map)
 		return;
-	while (map->oldest)
-		map_drop(map, map_remove(map, map->oldest));
+	map_clear(map);
 	free(map->buckets);
 	free(map);
 }

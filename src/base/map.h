@@ -15,7 +15,7 @@ struct map;
 
 /*
  * Called for a value that leaves the map by itself: pushed out, replaced, or at
- * map_free.  The map is whole then and may be used, but not freed.
+ * map_clear and map_free.  The map is whole then and may be used, but not freed.
  */
 typedef void map_drop_fn(void *value, void *arg);
 
@@ -24,6 +24,7 @@ typedef void map_drop_fn(void *value, void *arg);
  * NULL when out of memory (or of random numbers).
  */
 struct map *map_new(size_t limit, map_drop_fn *drop, void *arg);
+void map_clear(struct map *map); /* drops all */
 void map_free(struct map *map);
 
 /* The value, now the most recently used; NULL when there is none. */

@@ -7,9 +7,14 @@
 #include "net/addr.h"
 #include "net/dial.h"
 #include "net/race.h"
+#include "net/source.h"
+
+/* The Connection Attempt Delay that RFC 8305 8 recommends. */
+#define CONNECTOR_STAGGER_US 250000
 
 struct connector {
 	struct event_base *base;
+	struct source source;
 	struct race *race;
 	connector_done_fn *done;
 	void *arg;
@@ -44,7 +49,7 @@ static void *attempt_start(struct race *race, const struct addr *to, void *arg)
 
 	if (attempt) {
 		attempt->race = race;
-		attempt->dial = dial_start(c->base, to, attempt_on_dialled, attempt);
+		attempt->dial = dial_start(c->base, to, &c->source, attempt_on_dialled, attempt);
 		if (attempt->dial)
 			return attempt;
 	}
@@ -77,23 +82,35 @@ static void connector_on_raced(void *winner, const struct addr *address, int err
 	done(fd, address, error, done_arg);
 }
 
-struct connector *connector_start(struct event_base *base, const struct addr *addrs, size_t count,
-    struct timeval total, connector_done_fn *done, void *arg)
+struct connector *connector_start(struct event_base *base, const struct source *source,
+    const struct addr *addrs, size_t count, struct timeval total, connector_done_fn *done,
+    void *arg)
 {
+	struct race_times times = {.stagger = {0, CONNECTOR_STAGGER_US}, .total = total};
 	struct connector *c = recycle_zero(sizeof(*c));
 
 	if (!c)
 		return NULL;
 	c->base = base;
+	c->source = *source;
 	c->done = done;
 	c->arg = arg;
-	c->race = race_start(
-	    base, addrs, count, race_share(total, count), total, &attempts, connector_on_raced, c);
+	c->race = race_start(base, addrs, count, &times, &attempts, connector_on_raced, c);
 	if (!c->race) {
 		recycle_free(c);
 		return NULL;
 	}
 	return c;
+}
+
+void connector_add(struct connector *c, const struct addr *addrs, size_t count)
+{
+	race_add(c->race, addrs, count);
+}
+
+void connector_expect(struct connector *c, bool more)
+{
+	race_expect(c->race, more);
 }
 
 void connector_cancel(struct connector *c)

@@ -10,6 +10,7 @@
 
 #include "base/recycle.h"
 #include "net/addr.h"
+#include "net/source.h"
 
 struct dial {
 	struct event event; /* writable: connected or failed */
@@ -20,7 +21,7 @@ struct dial {
 };
 
 /* Begin to connect.  Returns the socket, or -1 with errno. */
-static int dial_connect(const struct addr *to)
+static int dial_connect(const struct addr *to, const struct source *source)
 {
 	struct sockaddr_storage sa;
 	socklen_t len = addr_to_sockaddr(to, &sa);
@@ -33,8 +34,8 @@ static int dial_connect(const struct addr *to)
 	/* Only speed depends on it. */
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	/* After EINTR the connect goes on by itself, as with EINPROGRESS. */
-	if (connect(fd, (const struct sockaddr *)&sa, len) < 0 && errno != EINPROGRESS &&
-	    errno != EINTR) {
+	if (source_bind(source, fd) < 0 || (connect(fd, (const struct sockaddr *)&sa, len) < 0 &&
+					       errno != EINPROGRESS && errno != EINTR)) {
 		error = errno;
 		close(fd);
 		errno = error;
@@ -74,8 +75,8 @@ static void dial_on_event(evutil_socket_t fd, short what, void *arg)
 	done(connected, error, done_arg);
 }
 
-struct dial *dial_start(
-    struct event_base *base, const struct addr *to, dial_done_fn *done, void *arg)
+struct dial *dial_start(struct event_base *base, const struct addr *to, const struct source *source,
+    dial_done_fn *done, void *arg)
 {
 	struct dial *d = recycle_zero(sizeof(*d));
 
@@ -83,7 +84,7 @@ struct dial *dial_start(
 		return NULL;
 	d->done = done;
 	d->arg = arg;
-	d->fd = dial_connect(to);
+	d->fd = dial_connect(to, source);
 	d->error = d->fd < 0 ? errno : 0;
 	if (d->fd < 0) {
 		event_assign(&d->event, base, -1, 0, dial_on_event, d);

@@ -1,7 +1,8 @@
 /*
  * dial -- one TCP connection attempt.
  *
- * Non-blocking, close-on-exec, TCP_NODELAY.  No timer of its own: race has one.
+ * From the source, of the address's family if of any.  Non-blocking, close-on-exec, TCP_NODELAY. No
+ * timer of its own: race has one.
  */
 #ifndef NET_DIAL_H
 #define NET_DIAL_H
@@ -11,6 +12,7 @@
 struct addr;
 struct dial;
 struct event_base;
+struct source;
 
 /* fd: connected, now the callee's; or -1 and error (errno) says why. */
 typedef void dial_done_fn(int fd, int error, void *arg);
@@ -20,8 +22,8 @@ typedef void dial_done_fn(int fd, int error, void *arg);
  * not after dial_cancel, which closes the socket.  A connect that fails at once is
  * reported through done as well.  Returns NULL with errno set when out of memory.
  */
-struct dial *dial_start(
-    struct event_base *base, const struct addr *to, dial_done_fn *done, void *arg);
+struct dial *dial_start(struct event_base *base, const struct addr *to, const struct source *source,
+    dial_done_fn *done, void *arg);
 void dial_cancel(struct dial *d);
 
 #endif

@@ -4,31 +4,61 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/recycle.h"
 
-#define RACE_SHARE_MIN_US 2000000
+#define RACE_ATTEMPTS_MAX 6
+#define RACE_AT_ONCE 2
+
+/* An attempt has at least so many staggers before it gives way: time for a lost packet. */
+#define RACE_SHARE_MIN 4
+
+/* Those of one family that wait, at most as many as could be tried. */
+struct race_queue {
+	size_t next, count;
+	struct addr addrs[RACE_ATTEMPTS_MAX];
+};
+
+struct race_runner {
+	void *handle;
+	struct addr to;
+};
 
 struct race {
-	struct event attempt_timer; /* also made active when nothing could be started */
+	struct event timer; /* the next may begin; also made active when nothing could be started */
 	struct event total_timer;
-	struct timeval attempt;
+	struct race_times times;
 	const struct race_attempt *how;
 	race_done_fn *done;
 	void *arg;
-	void *handle; /* the running attempt, to addrs[next - 1]; NULL: none */
-	int error;    /* of the last attempt that failed */
-	size_t next, count;
-	struct addr addrs[];
+	struct race_runner running[RACE_AT_ONCE]; /* the oldest first */
+	size_t running_count;
+	size_t tried;                /* attempts so far */
+	size_t turn;                 /* of this queue */
+	bool expecting;              /* more addresses may come */
+	bool due;                    /* nothing waited when the next could have begun */
+	int error;                   /* of the attempts that failed; 0: none */
+	struct race_queue queues[2]; /* IPv4, IPv6 */
 };
+
+static bool race_has_waiting(const struct race *race)
+{
+	return race->tried < RACE_ATTEMPTS_MAX && (race->queues[0].next < race->queues[0].count ||
+						      race->queues[1].next < race->queues[1].count);
+}
+
+static bool race_is_over(const struct race *race)
+{
+	return race->running_count == 0 && !race_has_waiting(race) &&
+	       (!race->expecting || race->tried == RACE_ATTEMPTS_MAX);
+}
 
 static void race_free(struct race *race)
 {
-	event_del(&race->attempt_timer);
+	event_del(&race->timer);
 	event_del(&race->total_timer);
 	recycle_free(race);
 }
@@ -42,43 +72,126 @@ static void race_lose(struct race *race, int error)
 	done(NULL, NULL, error, arg);
 }
 
-/* Start on the next address that lets itself be started on.  False when none is left. */
+/* That this machine has no way to a family says less than what an address answered. */
+static void race_note(struct race *race, int error)
+{
+	if (race->error == 0 ||
+	    (error != ENETUNREACH && error != EADDRNOTAVAIL && error != EAFNOSUPPORT))
+		race->error = error;
+}
+
+static void race_forget(struct race *race, size_t i)
+{
+	race->running_count--;
+	for (; i < race->running_count; i++)
+		race->running[i] = race->running[i + 1];
+}
+
+static void race_drop(struct race *race, size_t i)
+{
+	void *handle = race->running[i].handle;
+
+	race_forget(race, i);
+	race->how->cancel(handle, race->arg);
+}
+
+static void race_drop_all(struct race *race)
+{
+	while (race->running_count > 0)
+		race_drop(race, race->running_count - 1);
+}
+
+/* ---- time ------------------------------------------------------------------------------- */
+
+static uint64_t race_us(const struct timeval *t)
+{
+	return (uint64_t)t->tv_sec * 1000000 + (uint64_t)t->tv_usec;
+}
+
+/* How often the oldest gives way when nothing answers: so that the last has its time, too. */
+static struct timeval race_share(const struct race *race)
+{
+	size_t attempts = race->tried;
+	uint64_t us, least = RACE_SHARE_MIN * race_us(&race->times.stagger);
+
+	for (size_t i = 0; i < 2; i++)
+		attempts += race->queues[i].count - race->queues[i].next;
+	if (attempts > RACE_ATTEMPTS_MAX)
+		attempts = RACE_ATTEMPTS_MAX;
+	us = race_us(&race->times.total) / (attempts - 1);
+	if (us < least)
+		us = least;
+	return (struct timeval){(time_t)(us / 1000000), (suseconds_t)(us % 1000000)};
+}
+
+/* From now on, until the next may begin.  Without memory for it the total one ends the race. */
+static void race_arm(struct race *race)
+{
+	bool full = race->running_count == RACE_AT_ONCE;
+	struct timeval share;
+
+	if (!race_has_waiting(race) && (full || !race->expecting)) {
+		event_del(&race->timer);
+	} else if (full) {
+		share = race_share(race);
+		(void)event_add(&race->timer, &share);
+	} else {
+		(void)event_add(&race->timer, &race->times.stagger);
+	}
+}
+
+/* ---- attempts --------------------------------------------------------------------------- */
+
+static const struct addr *race_take(struct race *race)
+{
+	struct race_queue *queue = &race->queues[race->turn];
+
+	if (queue->next == queue->count)
+		queue = &race->queues[!race->turn];
+	race->turn = queue == &race->queues[0];
+	return &queue->addrs[queue->next++];
+}
+
+/* Start on the next address that lets itself be started on.  False when none does. */
 static bool race_try_next(struct race *race)
 {
-	while (race->next < race->count) {
-		const struct addr *to = &race->addrs[race->next++];
+	while (race_has_waiting(race)) {
+		const struct addr *to = race_take(race);
+		void *handle = race->how->start(race, to, race->arg);
 
-		race->handle = race->how->start(race, to, race->arg);
-		if (race->handle) {
-			/* Without memory for the timer the total one still ends the race. */
-			(void)event_add(&race->attempt_timer, &race->attempt);
+		race->tried++;
+		if (handle) {
+			race->running[race->running_count++] = (struct race_runner){handle, *to};
+			race->due = false;
+			race_arm(race);
 			return true;
 		}
-		race->error = errno;
+		race_note(race, errno);
 	}
 	return false;
 }
 
-static void race_drop_attempt(struct race *race)
+/* done may not be called from where we are: the loop finds out that it is over. */
+static void race_try_soon(struct race *race)
 {
-	void *handle = race->handle;
-
-	race->handle = NULL;
-	if (handle)
-		race->how->cancel(handle, race->arg);
+	if (!race_try_next(race) && race_is_over(race))
+		event_active(&race->timer, EV_TIMEOUT, 1);
 }
 
-static void race_on_attempt_timer(evutil_socket_t fd, short what, void *arg)
+static void race_on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct race *race = arg;
 
 	(void)fd;
 	(void)what;
-	if (race->handle) {
-		race_drop_attempt(race);
-		race->error = ETIMEDOUT;
+	if (race_has_waiting(race) && race->running_count == RACE_AT_ONCE) {
+		race_drop(race, 0);
+		race_note(race, ETIMEDOUT);
 	}
-	if (!race_try_next(race))
+	if (race_try_next(race))
+		return;
+	race->due = true;
+	if (race_is_over(race))
 		race_lose(race, race->error);
 }
 
@@ -88,73 +201,104 @@ static void race_on_total_timer(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	race_drop_attempt(race);
+	race_drop_all(race);
 	race_lose(race, ETIMEDOUT);
 }
 
-struct race *race_start(struct event_base *base, const struct addr *addrs, size_t count,
-    struct timeval attempt, struct timeval total, const struct race_attempt *how,
-    race_done_fn *done, void *arg)
+static void race_queue(struct race *race, const struct addr *addrs, size_t count)
 {
-	struct race *race = NULL;
+	for (size_t i = 0; i < count; i++) {
+		struct race_queue *queue = &race->queues[addrs[i].family == AF_INET6];
+
+		if (queue->count < RACE_ATTEMPTS_MAX)
+			queue->addrs[queue->count++] = addrs[i];
+	}
+}
+
+/* ---- for the owner ---------------------------------------------------------------------- */
+
+struct race *race_start(struct event_base *base, const struct addr *addrs, size_t count,
+    const struct race_times *times, const struct race_attempt *how, race_done_fn *done, void *arg)
+{
+	struct race *race = recycle_zero(sizeof(*race));
 
 	assert(count > 0);
-	if (count <= (SIZE_MAX - sizeof(*race)) / sizeof(*addrs))
-		race = recycle_zero(sizeof(*race) + count * sizeof(*addrs));
 	if (!race)
 		return NULL;
-	race->attempt = attempt;
+	race->times = *times;
 	race->how = how;
 	race->done = done;
 	race->arg = arg;
-	race->count = count;
-	memcpy(race->addrs, addrs, count * sizeof(*addrs));
-	event_assign(&race->attempt_timer, base, -1, 0, race_on_attempt_timer, race);
+	race->turn = addrs[0].family == AF_INET6;
+	race_queue(race, addrs, count);
+	event_assign(&race->timer, base, -1, 0, race_on_timer, race);
 	event_assign(&race->total_timer, base, -1, 0, race_on_total_timer, race);
-	if (event_add(&race->total_timer, &total) < 0) {
+	if (event_add(&race->total_timer, &times->total) < 0) {
 		recycle_free(race);
 		return NULL;
 	}
-	/* done may not be called from here: the loop finds that no attempt is left. */
-	if (!race_try_next(race))
-		event_active(&race->attempt_timer, EV_TIMEOUT, 1);
+	race_try_soon(race);
 	return race;
-}
-
-struct timeval race_share(struct timeval total, size_t count)
-{
-	uint64_t us = ((uint64_t)total.tv_sec * 1000000 + (uint64_t)total.tv_usec) / count;
-
-	if (us < RACE_SHARE_MIN_US)
-		us = RACE_SHARE_MIN_US;
-	return (struct timeval){(time_t)(us / 1000000), (suseconds_t)(us % 1000000)};
 }
 
 void race_cancel(struct race *race)
 {
 	if (!race)
 		return;
-	race_drop_attempt(race);
+	race_drop_all(race);
 	race_free(race);
+}
+
+void race_add(struct race *race, const struct addr *addrs, size_t count)
+{
+	race_queue(race, addrs, count);
+	if (race->running_count == 0 || (race->due && race->running_count < RACE_AT_ONCE))
+		race_try_soon(race);
+	else if (!event_pending(&race->timer, EV_TIMEOUT, NULL))
+		race_arm(race);
+}
+
+void race_expect(struct race *race, bool more)
+{
+	race->expecting = more;
+	if (race_is_over(race))
+		event_active(&race->timer, EV_TIMEOUT, 1);
+	else if (more && !race->due && !event_pending(&race->timer, EV_TIMEOUT, NULL))
+		race_arm(race);
+}
+
+/* ---- for the attempts ------------------------------------------------------------------- */
+
+static size_t race_find(const struct race *race, const void *handle)
+{
+	size_t i = 0;
+
+	while (i < race->running_count && race->running[i].handle != handle)
+		i++;
+	assert(i < race->running_count);
+	return i;
 }
 
 void race_won(struct race *race, void *handle)
 {
-	struct addr address = race->addrs[race->next - 1];
+	size_t i = race_find(race, handle);
+	struct addr address = race->running[i].to;
 	race_done_fn *done = race->done;
 	void *arg = race->arg;
 
-	assert(handle == race->handle);
+	race_forget(race, i);
+	race_drop_all(race);
 	race_free(race);
 	done(handle, &address, 0, arg);
 }
 
 void race_lost(struct race *race, void *handle, int error)
 {
-	assert(handle == race->handle);
-	race->handle = NULL;
-	race->error = error;
-	event_del(&race->attempt_timer);
-	if (!race_try_next(race))
+	race_forget(race, race_find(race, handle));
+	race_note(race, error);
+	if (race_try_next(race))
+		return;
+	race->due = true;
+	if (race_is_over(race))
 		race_lose(race, race->error);
 }

@@ -1,13 +1,16 @@
 /*
- * race -- several addresses, one winner.
+ * race -- several addresses, one winner: RFC 8305 order and stagger, over a start and a cancel
+ * callback.
  *
- * Tries the addresses in their order, one after the other, each for at most
- * `attempt` and all of them for at most `total`.  How an attempt is made is the
- * caller's: a start and a cancel function.  Knows nothing of sockets.
+ * The families take turns, the first address's first; within a family the order given holds.
+ * The next attempt begins when one fails or has been under way for `stagger`; two at
+ * most are under way at once, six are made in all.  When two neither fail nor connect, the older
+ * gives way in time for those that wait.  Knows nothing of sockets.
  */
 #ifndef NET_RACE_H
 #define NET_RACE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/time.h>
 
@@ -26,26 +29,32 @@ struct race_attempt {
 	void (*cancel)(void *handle, void *arg);
 };
 
+struct race_times {
+	struct timeval stagger, total;
+};
+
 /*
- * The winner's handle is the callee's; `address` is where it connected to.  When none
- * won: NULL, and error is the errno of the last failure (ETIMEDOUT when time ran
- * out).
+ * The winner's handle is the callee's; `address` is where it connected to; all others are
+ * cancelled.  When none won: NULL, and error is the errno of the failure that tells most, the
+ * last one of these (ETIMEDOUT when time ran out).
  */
 typedef void race_done_fn(void *winner, const struct addr *address, int error, void *arg);
 
 /*
  * Copies the addresses (count at least 1), borrows how.  Calls done exactly once, from the event
- * loop, as its last act after freeing itself; not from inside this call, and not after race_cancel,
- * which cancels every attempt.  arg goes to start, cancel and done.  Returns NULL when out of
- * memory.
+ * loop, as its last act after freeing itself; not from inside a call of its owner, and not after
+ * race_cancel, which cancels every attempt.  arg goes to start, cancel and done.  Returns NULL
+ * when out of memory.
  */
 struct race *race_start(struct event_base *base, const struct addr *addrs, size_t count,
-    struct timeval attempt, struct timeval total, const struct race_attempt *how,
-    race_done_fn *done, void *arg);
+    const struct race_times *times, const struct race_attempt *how, race_done_fn *done, void *arg);
 void race_cancel(struct race *race);
 
-/* An equal share of the total for each of count attempts, but at least two seconds. */
-struct timeval race_share(struct timeval total, size_t count);
+/* More addresses, which come late, behind those of their family.  Copies them. */
+void race_add(struct race *race, const struct addr *addrs, size_t count);
+
+/* While more are expected, the race is not lost when it has run out of addresses. */
+void race_expect(struct race *race, bool more);
 
 /* An attempt's report. */
 void race_won(struct race *race, void *handle);

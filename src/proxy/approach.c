@@ -1,7 +1,11 @@
 #include "proxy/approach.h"
 
+#include <errno.h>
+
 #include "base/recycle.h"
 #include "net/connector.h"
+#include "net/deadline.h"
+#include "net/preference.h"
 #include "net/resolver.h"
 #include "proxy/config.h"
 #include "proxy/route.h"
@@ -11,7 +15,6 @@ struct approach {
 	struct approach_plan plan;
 	/* Under way; one of them is not NULL. */
 	struct resolver_query *query;
-	struct upstream_connect *connecting;
 	struct connector *connector;
 };
 
@@ -36,44 +39,57 @@ static void approach_fail(struct approach *a, enum fail fail)
 
 /* ---- connecting ------------------------------------------------------------------------- */
 
-static void approach_on_dialled(int fd, const struct addr *address, int error, void *arg)
+static struct preference_origin approach_origin(const struct approach_plan *plan)
 {
-	struct approach_result result = nowhere;
-
-	result.fd = fd;
-	if (fd >= 0)
-		result.address = *address;
-	else
-		result.fail = route_unreachable(error);
-	approach_finish(arg, &result);
+	return (struct preference_origin){
+	    route_host(plan->route), plan->route->target.port, &plan->route->source};
 }
 
-static void approach_on_connected(struct upstream *up, int error, void *arg)
+/* A race is over: the next one for this origin begins with its winner. */
+static void approach_note(const struct approach *a, const struct addr *winner)
 {
-	struct approach_result result = nowhere;
+	struct preference_origin origin = approach_origin(&a->plan);
 
-	result.up = up;
-	if (up)
-		result.address = *upstream_address(up);
-	else
+	if (a->plan.route->addr_count > 1)
+		preference_note(a->plan.preference, &origin, winner, deadline_now_ms());
+}
+
+static void approach_on_dialled(int fd, const struct addr *address, int error, void *arg)
+{
+	struct approach *a = arg;
+	struct approach_result result = nowhere;
+	const struct route *to = a->plan.route;
+
+	approach_note(a, address);
+	if (fd < 0) {
 		result.fail = route_unreachable(error);
-	approach_finish(arg, &result);
+	} else if (to->target.form == TARGET_AUTHORITY) {
+		result.fd = fd;
+		result.address = *address;
+	} else {
+		result.up = upstream_adopt(a->plan.upstreams, fd, address, &to->source);
+		if (result.up)
+			result.address = *address;
+		else
+			result.fail = route_unreachable(errno);
+	}
+	approach_finish(a, &result);
 }
 
 /* Returns false when out of memory. */
 static bool approach_connect(struct approach *a)
 {
 	const struct approach_plan *plan = &a->plan;
-	const struct route *to = plan->route;
+	struct route *to = plan->route;
 	struct timeval total = {plan->config->timeouts.connect, 0};
+	struct preference_origin origin = approach_origin(plan);
 
-	if (to->target.form == TARGET_AUTHORITY)
-		a->connector = connector_start(
-		    plan->base, to->addrs, to->addr_count, total, approach_on_dialled, a);
-	else
-		a->connecting = upstream_connect_start(
-		    plan->upstreams, to->addrs, to->addr_count, approach_on_connected, a);
-	return a->connector || a->connecting;
+	if (to->addr_count > 1)
+		preference_apply(
+		    plan->preference, &origin, to->addrs, to->addr_count, deadline_now_ms());
+	a->connector = connector_start(
+	    plan->base, &to->source, to->addrs, to->addr_count, total, approach_on_dialled, a);
+	return a->connector != NULL;
 }
 
 /* ---- at once ---------------------------------------------------------------------------- */
@@ -84,7 +100,7 @@ static bool approach_reuse(const struct approach_plan *plan, struct approach_res
 
 	if (to->target.form == TARGET_AUTHORITY || !plan->reuse)
 		return false;
-	result->up = upstream_reuse(plan->upstreams, to->addrs, to->addr_count);
+	result->up = upstream_reuse(plan->upstreams, &to->source, to->addrs, to->addr_count);
 	if (!result->up)
 		return false;
 	result->address = *upstream_address(result->up);
@@ -99,6 +115,8 @@ static bool approach_arrive(const struct approach_plan *plan, const struct resol
 	result->fail = route_resolved(plan->route, answer);
 	if (result->fail == FAIL_NONE)
 		result->fail = route_vet(plan->route, plan->config->acl);
+	if (result->fail == FAIL_NONE)
+		result->fail = route_choose(plan->route, plan->config->family, &result->why);
 	return result->fail != FAIL_NONE || approach_reuse(plan, result);
 }
 
@@ -149,8 +167,6 @@ void approach_cancel(struct approach *a)
 {
 	if (a->query)
 		resolver_cancel(a->query);
-	if (a->connecting)
-		upstream_connect_cancel(a->connecting);
 	if (a->connector)
 		connector_cancel(a->connector);
 	recycle_free(a);

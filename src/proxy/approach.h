@@ -13,6 +13,7 @@
 struct approach;
 struct config;
 struct event_base;
+struct preference;
 struct resolver;
 struct route;
 struct upstream;
@@ -20,6 +21,7 @@ struct upstream_pool;
 
 struct approach_result {
 	enum fail fail;      /* FAIL_NONE: there is one of the next two, now the callee's */
+	const char *why;     /* a sentence, or NULL */
 	struct upstream *up; /* for requests */
 	int fd;              /* for a tunnel, else -1 */
 	struct addr address; /* that it is connected to; family 0: none */
@@ -33,6 +35,7 @@ struct approach_plan {
 	struct event_base *base;
 	struct resolver *resolver;
 	struct upstream_pool *upstreams;
+	struct preference *preference;
 	const struct config *config;
 	struct route *route; /* judged; gets its addresses, unless it has them already */
 	bool reuse;          /* a connection that was used before will do */

@@ -393,7 +393,7 @@ static enum outcome exchange_arrived(struct exchange *x, const struct approach_r
 	x->server_fd = result->fd;
 	x->destination = result->address;
 	x->reused = result->reused;
-	return result->fail == FAIL_NONE ? NEXT : failed(x, result->fail, NULL);
+	return result->fail == FAIL_NONE ? NEXT : failed(x, result->fail, result->why);
 }
 
 static void exchange_on_arrived(const struct approach_result *result, void *arg)
@@ -415,6 +415,7 @@ static enum outcome exchange_approach(struct exchange *x)
 	struct approach_plan plan = {.base = s->base,
 	    .resolver = s->resolver,
 	    .upstreams = s->upstreams,
+	    .preference = s->preference,
 	    .config = x->config,
 	    .route = x->route,
 	    .reuse = !x->retried && headers_may_repeat(x->head),

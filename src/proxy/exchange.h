@@ -11,6 +11,7 @@ struct intake_request;
 struct limit;
 struct metrics;
 struct pipe_pool;
+struct preference;
 struct refusal;
 struct resolver;
 struct upstream_pool;
@@ -21,6 +22,7 @@ struct exchange_services {
 	struct config *config; /* the newest; an exchange counts the one it begins with */
 	struct resolver *resolver;
 	struct upstream_pool *upstreams;
+	struct preference *preference;
 	struct pipe_pool *pipes;
 	struct accesslog *accesslog;
 	struct limit *limit; /* of all workers */

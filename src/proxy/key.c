@@ -11,9 +11,11 @@
 #define STRINGS_MAX 65536
 
 static const char *const switches[] = {"off", "on", NULL};
+static const char *const families[] = {"any", "ipv4", "ipv6", "prefer-ipv4", "prefer-ipv6", NULL};
 static const char *const log_targets[] = {"stderr", "syslog", NULL};
 static const char *const log_levels[] = {"error", "warning", "info", "debug", NULL};
 
+_Static_assert(sizeof(enum family) == sizeof(int), "choices are stored as int");
 _Static_assert(sizeof(enum log_target) == sizeof(int), "choices are stored as int");
 _Static_assert(sizeof(enum log_level) == sizeof(int), "choices are stored as int");
 
@@ -43,6 +45,9 @@ static const struct key keys[] = {
 	.valid = notation_is_name,
 	.expects = "a token of 1 to 64 letters, digits or !#$%&'*+-.^_`|~",
 	.about = "What the proxy calls itself in Via and Proxy-Status; must differ along a chain."},
+    {"family", .type = KEY_CHOICE, AT(family), .fallback = "\"any\"", .choices = families,
+	.expects = "\"any\", \"ipv4\", \"ipv6\", \"prefer-ipv4\" or \"prefer-ipv6\"",
+	.about = "Which addresses of a site are connected to, or are tried first."},
 
     {"access.clients", STRINGS(written.clients, STRINGS_MAX, "[ \"127.0.0.0/8\", \"::1\" ]"),
 	.valid = notation_is_network, .expects = NETWORKS,

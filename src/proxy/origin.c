@@ -6,29 +6,31 @@
 #include <event2/event.h>
 #include <event2/http.h>
 #include <event2/http_struct.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/recycle.h"
-#include "net/addr.h"
 
 /* All that evhttp ever gets to parse of a response. */
 #define ORIGIN_WITH_BODY "HTTP/1.1 200 \r\n\r\n"
 #define ORIGIN_WITHOUT_BODY "HTTP/1.1 204 \r\n\r\n"
+
+/* Where evhttp itself would connect to: nothing that IPv6 reaches. */
+#define ORIGIN_NOWHERE "0.0.0.0"
+#define ORIGIN_NO_PORT 1
 
 /* evhttp's own timers must never be the first to fire. */
 #define ORIGIN_EVHTTP_TIMEOUT_S (366 * 86400)
 
 struct origin {
 	struct evhttp_connection *evcon;
-	struct bufferevent *bev;               /* evcon's */
-	int fd;                                /* evcon's; -1 while there is none */
-	struct evhttp_request *req;            /* evcon's; NULL when evhttp is done with it */
-	bufferevent_event_cb evhttp_connected; /* evhttp's own callbacks */
-	bufferevent_data_cb evhttp_read;
-	const struct origin_handler *handler;
+	struct bufferevent *bev;         /* evcon's */
+	int fd;                          /* evcon's; -1 while there is none */
+	struct evhttp_request *req;      /* evcon's; NULL when evhttp is done with it */
+	bufferevent_data_cb evhttp_read; /* evhttp's own callback */
+	origin_body_fn *on_body;
 	void *arg;
 };
 
@@ -47,7 +49,7 @@ static void origin_on_chunk(struct evhttp_request *req, void *arg)
 	struct origin *o = arg;
 
 	/* What evhttp takes for a body until the connection closes ends here, by our word. */
-	if (o->handler->on_body(evhttp_request_get_input_buffer(req), o->arg))
+	if (o->on_body(evhttp_request_get_input_buffer(req), o->arg))
 		req->ntoread = 0;
 }
 
@@ -92,77 +94,16 @@ static void origin_take_fd(struct origin *o)
 	bufferevent_setfd(o->bev, -1);
 }
 
-static void origin_on_event(struct bufferevent *bev, short what, void *arg)
-{
-	struct origin *o = arg;
-	int error = errno, on = 1;
-
-	bufferevent_setcb(bev, NULL, NULL, NULL, NULL);
-	/* evhttp's turn: it sets its callbacks and sends its head, as it thinks. */
-	if (what & BEV_EVENT_CONNECTED)
-		o->evhttp_connected(bev, what, o->evcon);
-	if (!(what & BEV_EVENT_CONNECTED) || !o->req) {
-		bufferevent_setcb(bev, NULL, NULL, NULL, NULL);
-		o->handler->on_connected(error != 0 ? error : ECONNREFUSED, o->arg);
-		return;
-	}
-	origin_take_fd(o);
-	setsockopt(o->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	origin_skip_head(o);
-	o->handler->on_connected(0, o->arg);
-}
-
 static int origin_make_request(struct origin *o)
 {
 	o->req = evhttp_request_new(origin_on_done, o);
-	if (!o->req) {
-		errno = ENOMEM;
+	if (!o->req)
 		return -1;
-	}
 	evhttp_request_set_chunked_cb(o->req, origin_on_chunk);
-	errno = 0;
-	/* A connect that fails at once is reported inside the call (2.1.12): req is gone then. */
 	if (evhttp_make_request(o->evcon, o->req, EVHTTP_REQ_GET, "/") == 0 && o->req)
 		return 0;
 	o->req = NULL;
-	if (errno == 0)
-		errno = ECONNREFUSED;
 	return -1;
-}
-
-struct origin *origin_new(
-    struct event_base *base, const struct addr *to, const struct origin_handler *handler, void *arg)
-{
-	struct timeval never = {ORIGIN_EVHTTP_TIMEOUT_S, 0};
-	struct origin *o = recycle_zero(sizeof(*o));
-	char ip[ADDR_TEXT_MAX];
-	bufferevent_data_cb its_read, its_write;
-	void *evcon;
-	int error = ENOMEM;
-
-	if (!o)
-		return NULL;
-	o->fd = -1;
-	o->handler = handler;
-	o->arg = arg;
-	addr_format_ip(to, ip);
-	/* Made here, because evhttp crashes when it cannot make one (2.1.12). */
-	o->bev = bufferevent_socket_new(base, -1, 0);
-	if (o->bev)
-		o->evcon = evhttp_connection_base_bufferevent_new(base, NULL, o->bev, ip, to->port);
-	if (o->evcon) {
-		evhttp_connection_set_timeout_tv(o->evcon, &never);
-		if (origin_make_request(o) == 0) {
-			bufferevent_getcb(
-			    o->bev, &its_read, &its_write, &o->evhttp_connected, &evcon);
-			bufferevent_setcb(o->bev, NULL, NULL, origin_on_event, o);
-			return o;
-		}
-		error = errno;
-	}
-	origin_free(o);
-	errno = error;
-	return NULL;
 }
 
 void origin_free(struct origin *o)
@@ -174,6 +115,72 @@ void origin_free(struct origin *o)
 	else if (o->bev)
 		bufferevent_free(o->bev);
 	recycle_free(o);
+}
+
+/* With a request begun, for which evhttp has no connection. */
+static struct origin *origin_unconnected(
+    struct event_base *base, origin_body_fn *on_body, void *arg)
+{
+	struct timeval never = {ORIGIN_EVHTTP_TIMEOUT_S, 0};
+	struct origin *o = recycle_zero(sizeof(*o));
+
+	if (!o)
+		return NULL;
+	o->fd = -1;
+	o->on_body = on_body;
+	o->arg = arg;
+	/* Made here, because evhttp crashes when it cannot make one (2.1.12). */
+	o->bev = bufferevent_socket_new(base, -1, BEV_OPT_DEFER_CALLBACKS);
+	if (o->bev)
+		o->evcon = evhttp_connection_base_bufferevent_new(
+		    base, NULL, o->bev, ORIGIN_NOWHERE, ORIGIN_NO_PORT);
+	if (o->evcon) {
+		evhttp_connection_set_timeout_tv(o->evcon, &never);
+		evhttp_connection_set_family(o->evcon, AF_INET6);
+		if (origin_make_request(o) == 0)
+			return o;
+	}
+	origin_free(o);
+	return NULL;
+}
+
+/*
+ * evhttp cannot be given a connected socket (2.1.12), but it can be told that it has connected.
+ * Its own attempt has come to nothing, without a system call, over an address that is not of the
+ * family it may use.  Of that its callback would hear when the loop comes to it; now the
+ * callback is taken away, and hears of our socket.
+ */
+static int origin_adopt(struct origin *o, int fd)
+{
+	bufferevent_data_cb its_read, its_write;
+	bufferevent_event_cb its_event;
+	void *evcon;
+
+	bufferevent_getcb(o->bev, &its_read, &its_write, &its_event, &evcon);
+	bufferevent_setcb(o->bev, NULL, NULL, NULL, NULL);
+	bufferevent_setfd(o->bev, fd);
+	its_event(o->bev, BEV_EVENT_CONNECTED, evcon);
+	if (!o->req)
+		return -1;
+	origin_take_fd(o);
+	origin_skip_head(o);
+	return 0;
+}
+
+struct origin *origin_new(struct event_base *base, int fd, origin_body_fn *on_body, void *arg)
+{
+	struct origin *o = origin_unconnected(base, on_body, arg);
+
+	if (!o) {
+		close(fd);
+		errno = ENOMEM;
+		return NULL;
+	}
+	if (origin_adopt(o, fd) == 0)
+		return o;
+	origin_free(o);
+	errno = ECONNRESET;
+	return NULL;
 }
 
 int origin_fd(const struct origin *o)

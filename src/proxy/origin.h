@@ -1,11 +1,11 @@
 /*
  * origin -- one evhttp client connection, and the seam we made in it.
  *
- * evhttp connects, keeps the state of request and response, and hands out the body
- * through its chunked callback.  Heads are not its business: the one it would send is dropped
- * unwritten, and in place of the one that came it reads a bare status line.  Reading and
- * writing the socket are not either: its bufferevent has no descriptor, and the owner puts
- * bytes into origin_input().  libevent 2.1.12; public headers only.
+ * evhttp keeps the state of request and response, and hands out the body through its
+ * chunked callback.  Connecting is not its business, it is given a socket; neither are heads: the
+ * one it would send is dropped unwritten, and in place of the one that came it reads a bare status
+ * line.  Reading and writing the socket are not either: its bufferevent has no descriptor, and
+ * the owner puts bytes into origin_input().  libevent 2.1.12; public headers only.
  */
 #ifndef PROXY_ORIGIN_H
 #define PROXY_ORIGIN_H
@@ -16,21 +16,18 @@
 #include "base/attr.h"
 #include "base/slice.h"
 
-struct addr;
 struct evbuffer;
 struct event_base;
 struct origin;
 
-struct origin_handler {
-	/* The connection stands (error 0) and a request is begun, or errno says why not. */
-	void (*on_connected)(int error, void *arg);
-	/* Body bytes: takes them out.  Returns true at the body's end. */
-	bool (*on_body)(struct evbuffer *bytes, void *arg);
-};
+/* Body bytes: takes them out.  Returns true at the body's end. */
+typedef bool origin_body_fn(struct evbuffer *bytes, void *arg);
 
-/* Begins to connect.  NULL with errno when that fails at once; on_connected is not called then. */
-struct origin *origin_new(struct event_base *base, const struct addr *to,
-    const struct origin_handler *handler, void *arg);
+/*
+ * On a connected socket, with a request begun.  Takes the socket.  NULL with errno when
+ * out of memory, or when the connection has failed in the meantime.
+ */
+struct origin *origin_new(struct event_base *base, int fd, origin_body_fn *on_body, void *arg);
 
 /* Not from inside one of its callbacks: evhttp asserts. */
 void origin_free(struct origin *o);

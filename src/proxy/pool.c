@@ -1,14 +1,16 @@
 #include "proxy/pool.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/map.h"
 #include "net/addr.h"
+#include "net/source.h"
 
 TAILQ_HEAD(pool_list, pool_item);
 
-/* The idle connections to one address, the one used last in front. */
+/* The idle connections of one way, the one used last in front. */
 struct pool_place {
 	struct pool *pool;
 	struct pool_list idle;
@@ -23,20 +25,33 @@ struct pool {
 	void *arg;
 };
 
+/* Two addresses, the source's only if there is one. */
 struct pool_key {
-	unsigned char bytes[20];
+	unsigned char bytes[2 * 20];
+	size_t len;
 };
 
-static struct pool_key pool_key(const struct addr *a)
+static void pool_key_add(struct pool_key *key, const struct addr *a, uint8_t bits)
 {
-	struct pool_key key = {{0}};
+	unsigned char *at = key->bytes + key->len;
 
-	key.bytes[0] = a->family == AF_INET6;
-	memcpy(key.bytes + 2, &a->port, sizeof(a->port));
+	at[0] = a->family == AF_INET6;
+	at[1] = bits;
+	memcpy(at + 2, &a->port, sizeof(a->port));
 	if (a->family == AF_INET6)
-		memcpy(key.bytes + 4, &a->ip.v6, sizeof(a->ip.v6));
+		memcpy(at + 4, &a->ip.v6, sizeof(a->ip.v6));
 	else
-		memcpy(key.bytes + 4, &a->ip.v4, sizeof(a->ip.v4));
+		memcpy(at + 4, &a->ip.v4, sizeof(a->ip.v4));
+	key->len += 20;
+}
+
+static struct pool_key pool_key(const struct pool_way *way)
+{
+	struct pool_key key = {{0}, 0};
+
+	pool_key_add(&key, way->to, 0);
+	if (way->source->from.base.family != 0)
+		pool_key_add(&key, &way->source->from.base, way->source->from.bits);
 	return key;
 }
 
@@ -91,10 +106,10 @@ void pool_free(struct pool *pool)
 }
 
 /* A place without idle connections costs little: it stays until it is pushed out. */
-static struct pool_place *pool_place(struct pool *pool, const struct addr *address)
+static struct pool_place *pool_place(struct pool *pool, const struct pool_way *way)
 {
-	struct pool_key key = pool_key(address);
-	struct pool_place *place = map_get(pool->places, &key, sizeof(key));
+	struct pool_key key = pool_key(way);
+	struct pool_place *place = map_get(pool->places, key.bytes, key.len);
 
 	if (place)
 		return place;
@@ -103,21 +118,21 @@ static struct pool_place *pool_place(struct pool *pool, const struct addr *addre
 		return NULL;
 	place->pool = pool;
 	TAILQ_INIT(&place->idle);
-	if (map_put(pool->places, &key, sizeof(key), place) != 0) {
+	if (map_put(pool->places, key.bytes, key.len, place) != 0) {
 		free(place);
 		return NULL;
 	}
 	return place;
 }
 
-bool pool_put(struct pool *pool, const struct addr *address, struct pool_item *item,
+bool pool_put(struct pool *pool, const struct pool_way *way, struct pool_item *item,
     const struct pool_limits *limits)
 {
 	struct pool_place *place;
 
 	if (limits->all <= 0 || limits->per_address <= 0)
 		return false;
-	place = pool_place(pool, address);
+	place = pool_place(pool, way);
 	if (!place)
 		return false;
 	while (place->count >= limits->per_address)
@@ -132,10 +147,10 @@ bool pool_put(struct pool *pool, const struct addr *address, struct pool_item *i
 	return true;
 }
 
-struct pool_item *pool_take(struct pool *pool, const struct addr *address)
+struct pool_item *pool_take(struct pool *pool, const struct pool_way *way)
 {
-	struct pool_key key = pool_key(address);
-	struct pool_place *place = map_get(pool->places, &key, sizeof(key));
+	struct pool_key key = pool_key(way);
+	struct pool_place *place = map_get(pool->places, key.bytes, key.len);
 	struct pool_item *item = place ? TAILQ_FIRST(&place->idle) : NULL;
 
 	if (item)

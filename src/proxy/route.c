@@ -9,6 +9,7 @@
 enum fail route_read(struct route *route, const struct head *head, const char **ret_why)
 {
 	route->addr_count = 0;
+	route->source = (struct source){0};
 	return target_parse(head->method, head->target, &route->target, ret_why);
 }
 
@@ -53,6 +54,22 @@ enum fail route_vet(struct route *route, const struct acl *acl)
 	}
 	route->addr_count = kept;
 	return kept > 0 ? FAIL_NONE : FAIL_ADDRESS_DENIED;
+}
+
+enum fail route_choose(struct route *route, enum family family, const char **ret_why)
+{
+	size_t count = family_apply(family, route->addrs, route->addr_count);
+
+	route->addr_count = source_keep(&route->source, route->addrs, count);
+	if (route->addr_count > 0)
+		return FAIL_NONE;
+	if (count > 0)
+		*ret_why = "The site has no address of the family that this proxy connects from.";
+	else if (family == FAMILY_IPV4)
+		*ret_why = "The site has no IPv4 address, and this proxy uses no others.";
+	else
+		*ret_why = "The site has no IPv6 address, and this proxy uses no others.";
+	return FAIL_UNREACHABLE;
 }
 
 enum fail route_unreachable(int error)

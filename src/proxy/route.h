@@ -13,13 +13,16 @@
 #include "http/reply.h"
 #include "http/target.h"
 #include "net/addr.h"
+#include "net/family.h"
 #include "net/resolver.h"
+#include "net/source.h"
 
 struct acl;
 struct head;
 
 struct route {
 	struct target target;
+	struct source source; /* connections leave from it */
 	size_t addr_count;
 	struct addr addrs[RESOLVER_ADDRS_MAX]; /* with the target's port, once they are vetted */
 };
@@ -36,6 +39,12 @@ enum fail route_resolved(struct route *route, const struct resolver_answer *answ
 
 /* By address: those that are not allowed are taken out. */
 enum fail route_vet(struct route *route, const struct acl *acl);
+
+/*
+ * Of those that are left, the ones that the family and the source leave, in the family's order.
+ * *ret_why is a sentence when there are none.
+ */
+enum fail route_choose(struct route *route, enum family family, const char **ret_why);
 
 /* What it is when none of the addresses could be connected to, with this errno. */
 enum fail route_unreachable(int error);

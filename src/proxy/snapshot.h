@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "net/addr.h"
+#include "net/family.h"
 #include "policy/limit.h"
 
 struct acl;
@@ -32,6 +33,7 @@ struct config {
 	char *user;  /* to become when started as root; "": stay */
 	int sandbox; /* bool */
 	char *name;  /* our pseudonym in Via and Proxy-Status; a token */
+	enum family family;
 	struct acl *acl;
 	struct {
 		int head, idle, connect, first_byte, body, body_grace, tunnel, tunnel_lifetime;

@@ -8,12 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/metrics.h"
 #include "base/recycle.h"
 #include "http/head.h"
 #include "net/deadline.h"
-#include "net/race.h"
+#include "net/source.h"
 #include "net/wire.h"
 #include "proxy/config.h"
 #include "proxy/origin.h"
@@ -24,7 +25,6 @@
 #define UPSTREAM_READ_MAX (64 * 1024)
 
 enum upstream_state {
-	UPSTREAM_CONNECTING,
 	UPSTREAM_IDLE, /* in the pool */
 	UPSTREAM_READING_HEAD,
 	UPSTREAM_READING_BODY,
@@ -37,14 +37,13 @@ struct upstream {
 	struct pool_item item; /* while idle */
 	struct upstream_pool *pool;
 	struct addr address;
+	struct source source;
 	struct origin *origin;
 	struct wire wire;
 	struct deadline deadline; /* of idling; and to be freed */
 	enum upstream_state state;
-	bool wired;        /* the wire is on the descriptor */
-	bool silent;       /* nothing has come since it was handed out */
-	bool dirty;        /* bytes came behind the response */
-	struct race *race; /* while connecting */
+	bool silent; /* nothing has come since it was handed out */
+	bool dirty;  /* bytes came behind the response */
 	struct head_scan scan;
 	const struct upstream_user *user;
 	void *user_arg;
@@ -55,13 +54,6 @@ struct upstream_pool {
 	const struct config *config;
 	struct metrics *metrics;
 	struct pool *idle;
-};
-
-struct upstream_connect {
-	struct upstream_pool *pool;
-	struct race *race;
-	upstream_connected_fn *done;
-	void *arg;
 };
 
 /* ---- freeing ---------------------------------------------------------------------------- */
@@ -78,8 +70,7 @@ static void upstream_free(struct upstream *up)
 {
 	upstream_unpool(up);
 	deadline_done(&up->deadline);
-	if (up->wired)
-		wire_done(&up->wire);
+	wire_done(&up->wire);
 	origin_free(up->origin);
 	metrics_sub(up->pool->metrics, METRIC_ORIGINS, 1);
 	recycle_free(up);
@@ -96,14 +87,13 @@ void upstream_discard(struct upstream *up)
 	upstream_unpool(up);
 	up->state = UPSTREAM_DEAD;
 	up->user = NULL;
-	if (up->wired)
-		wire_done(&up->wire);
+	wire_done(&up->wire);
 	deadline_soon(&up->deadline);
 }
 
 void upstream_abort(struct upstream *up)
 {
-	if (up->wired && up->state != UPSTREAM_DEAD)
+	if (up->state != UPSTREAM_DEAD)
 		wire_reset(up->wire.fd);
 	upstream_discard(up);
 }
@@ -343,7 +333,7 @@ static const struct wire_handler upstream_wire_handler = {
     .on_hangup = NULL,
 };
 
-/* ---- connecting ------------------------------------------------------------------------- */
+/* ---- a new one -------------------------------------------------------------------------- */
 
 /* A request is begun: the owner writes the head, and the response comes. */
 static void upstream_begin(struct upstream *up)
@@ -352,28 +342,6 @@ static void upstream_begin(struct upstream *up)
 	up->dirty = false;
 	up->silent = true;
 	memset(&up->scan, 0, sizeof(up->scan));
-}
-
-static void upstream_on_connected(int error, void *arg)
-{
-	struct upstream *up = arg;
-	struct race *race = up->race;
-
-	/* Cancelled already: evhttp's event may come all the same. */
-	if (!race)
-		return;
-	up->race = NULL;
-	if (error != 0) {
-		upstream_discard(up);
-		race_lost(race, up, error);
-		return;
-	}
-	upstream_begin(up);
-	wire_init(&up->wire, up->pool->base, origin_fd(up->origin), &upstream_wire_handler, up);
-	up->wired = true;
-	wire_read_on(&up->wire);
-	metrics_add(up->pool->metrics, METRIC_ORIGINS_TOTAL, 1);
-	race_won(race, up);
 }
 
 static bool upstream_on_body(struct evbuffer *bytes, void *arg)
@@ -387,11 +355,6 @@ static bool upstream_on_body(struct evbuffer *bytes, void *arg)
 	return true;
 }
 
-static const struct origin_handler upstream_origin_handler = {
-    .on_connected = upstream_on_connected,
-    .on_body = upstream_on_body,
-};
-
 static void upstream_on_deadline(void *arg)
 {
 	struct upstream *up = arg;
@@ -402,79 +365,31 @@ static void upstream_on_deadline(void *arg)
 		upstream_discard(up);
 }
 
-/* One attempt of the race. */
-static void *upstream_attempt(struct race *race, const struct addr *to, void *arg)
+struct upstream *upstream_adopt(
+    struct upstream_pool *pool, int fd, const struct addr *address, const struct source *source)
 {
-	struct upstream_connect *connect = arg;
-	struct upstream_pool *pool = connect->pool;
 	struct upstream *up = recycle_zero(sizeof(*up));
-	int error;
 
-	if (!up)
-		return NULL;
-	up->pool = pool;
-	up->race = race;
-	up->address = *to;
-	deadline_init(&up->deadline, pool->base, upstream_on_deadline, up);
-	metrics_add(pool->metrics, METRIC_ORIGINS, 1);
-	up->origin = origin_new(pool->base, to, &upstream_origin_handler, up);
-	if (up->origin)
-		return up;
-	error = errno;
-	upstream_free(up);
-	errno = error;
-	return NULL;
-}
-
-static void upstream_attempt_cancel(void *handle, void *arg)
-{
-	struct upstream *up = handle;
-
-	(void)arg;
-	up->race = NULL;
-	upstream_discard(up);
-}
-
-static const struct race_attempt upstream_attempts = {
-    .start = upstream_attempt,
-    .cancel = upstream_attempt_cancel,
-};
-
-static void upstream_on_raced(void *winner, const struct addr *address, int error, void *arg)
-{
-	struct upstream_connect *connect = arg;
-	upstream_connected_fn *done = connect->done;
-	void *done_arg = connect->arg;
-
-	(void)address;
-	recycle_free(connect);
-	done(winner, error, done_arg);
-}
-
-struct upstream_connect *upstream_connect_start(struct upstream_pool *pool,
-    const struct addr *addrs, size_t count, upstream_connected_fn *done, void *arg)
-{
-	struct upstream_connect *connect = recycle_zero(sizeof(*connect));
-	struct timeval total = {pool->config->timeouts.connect, 0};
-
-	if (!connect)
-		return NULL;
-	connect->pool = pool;
-	connect->done = done;
-	connect->arg = arg;
-	connect->race = race_start(pool->base, addrs, count, race_share(total, count), total,
-	    &upstream_attempts, upstream_on_raced, connect);
-	if (!connect->race) {
-		recycle_free(connect);
+	if (!up) {
+		close(fd);
+		errno = ENOMEM;
 		return NULL;
 	}
-	return connect;
-}
-
-void upstream_connect_cancel(struct upstream_connect *connect)
-{
-	race_cancel(connect->race);
-	recycle_free(connect);
+	up->origin = origin_new(pool->base, fd, upstream_on_body, up);
+	if (!up->origin) {
+		recycle_free(up);
+		return NULL;
+	}
+	up->pool = pool;
+	up->address = *address;
+	up->source = *source;
+	deadline_init(&up->deadline, pool->base, upstream_on_deadline, up);
+	upstream_begin(up);
+	wire_init(&up->wire, pool->base, fd, &upstream_wire_handler, up);
+	wire_read_on(&up->wire);
+	metrics_add(pool->metrics, METRIC_ORIGINS, 1);
+	metrics_add(pool->metrics, METRIC_ORIGINS_TOTAL, 1);
+	return up;
 }
 
 /* ---- the pool --------------------------------------------------------------------------- */
@@ -526,12 +441,12 @@ void upstream_pool_free(struct upstream_pool *pool)
 	free(pool);
 }
 
-/* The most recently used idle connection to this address that is fit for use. */
-static struct upstream *upstream_take_idle(struct upstream_pool *pool, const struct addr *a)
+/* The most recently used idle connection of this way that is fit for use. */
+static struct upstream *upstream_take_idle(struct upstream_pool *pool, const struct pool_way *way)
 {
 	struct pool_item *item;
 
-	while ((item = pool_take(pool->idle, a)) != NULL) {
+	while ((item = pool_take(pool->idle, way)) != NULL) {
 		struct upstream *up = upstream_of(item);
 
 		metrics_sub(pool->metrics, METRIC_ORIGINS_IDLE, 1);
@@ -548,12 +463,13 @@ static struct upstream *upstream_take_idle(struct upstream_pool *pool, const str
 	return NULL;
 }
 
-struct upstream *upstream_reuse(struct upstream_pool *pool, const struct addr *addrs, size_t count)
+struct upstream *upstream_reuse(
+    struct upstream_pool *pool, const struct source *source, const struct addr *addrs, size_t count)
 {
 	struct upstream *up = NULL;
 
 	for (size_t i = 0; i < count && !up; i++)
-		up = upstream_take_idle(pool, &addrs[i]);
+		up = upstream_take_idle(pool, &(struct pool_way){&addrs[i], source});
 	if (!up)
 		return NULL;
 	upstream_begin(up);
@@ -565,10 +481,11 @@ void upstream_give(struct upstream *up, bool reusable)
 {
 	const struct config *config = up->pool->config;
 	struct pool_limits limits = {config->limits.pool, config->limits.pool_per_origin};
+	struct pool_way way = {&up->address, &up->source};
 
 	if (!reusable || up->state != UPSTREAM_COMPLETE || up->dirty ||
 	    !origin_is_idle(up->origin) || up->wire.broken || wire_pending(&up->wire) > 0 ||
-	    !pool_put(up->pool->idle, &up->address, &up->item, &limits)) {
+	    !pool_put(up->pool->idle, &way, &up->item, &limits)) {
 		upstream_discard(up);
 		return;
 	}

@@ -1,11 +1,10 @@
 /*
  * upstream -- the evhttp client side: a connection to an origin, pooled or fresh.
  *
- * evhttp connects, knows when a connection is idle or in use, and hands the body
- * out through its chunked callback; heads are ours both ways.  Its request head is
- * dropped unwritten and the owner writes the true one to upstream_wire(); the
- * response's head is checked here, byte by byte, and evhttp reads a bare
- * status line in its place.
+ * evhttp knows when a connection is idle or in use, and hands the body out through its
+ * chunked callback; heads are ours both ways.  Its request head is dropped unwritten and the
+ * owner writes the true one to upstream_wire(); the response's head is checked here, byte
+ * by byte, and evhttp reads a bare status line in its place.
  */
 #ifndef PROXY_UPSTREAM_H
 #define PROXY_UPSTREAM_H
@@ -21,8 +20,8 @@ struct evbuffer;
 struct event_base;
 struct head;
 struct metrics;
+struct source;
 struct upstream;
-struct upstream_connect;
 struct upstream_pool;
 struct wire;
 
@@ -68,21 +67,18 @@ void upstream_pool_close(struct upstream_pool *pool); /* the idle ones, on the n
 void upstream_pool_free(struct upstream_pool *pool);  /* they must have been */
 
 /*
- * An idle connection to the first of these addresses that has one, ready for a request
- * head; NULL when there is none.
+ * An idle connection from this source to the first of these addresses that has one, ready for a
+ * request head; NULL when there is none.
  */
-struct upstream *upstream_reuse(struct upstream_pool *pool, const struct addr *addrs, size_t count);
-
-/* A fresh one.  up NULL: none of the addresses could be reached, and errno-like why. */
-typedef void upstream_connected_fn(struct upstream *up, int error, void *arg);
+struct upstream *upstream_reuse(struct upstream_pool *pool, const struct source *source,
+    const struct addr *addrs, size_t count);
 
 /*
- * Calls done exactly once, from the loop; not from inside this call, not after the cancel.
- * Returns NULL when out of memory.
+ * A fresh one, ready for a request head, of a socket that is connected to the address.  Takes the
+ * socket.  NULL with errno when out of memory, or when the connection has failed in the meantime.
  */
-struct upstream_connect *upstream_connect_start(struct upstream_pool *pool,
-    const struct addr *addrs, size_t count, upstream_connected_fn *done, void *arg);
-void upstream_connect_cancel(struct upstream_connect *connect);
+struct upstream *upstream_adopt(
+    struct upstream_pool *pool, int fd, const struct addr *address, const struct source *source);
 
 void upstream_set_user(struct upstream *up, const struct upstream_user *user, void *arg);
 const struct addr *upstream_address(const struct upstream *up);

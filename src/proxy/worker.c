@@ -17,6 +17,7 @@
 #include "base/recycle.h"
 #include "base/spare.h"
 #include "net/pipe.h"
+#include "net/preference.h"
 #include "net/resolver.h"
 #include "proxy/accesslog.h"
 #include "proxy/config.h"
@@ -27,6 +28,9 @@
 
 /* Unused pipes that stay open for the next tunnel. */
 #define WORKER_SPARE_PIPES 16
+
+/* Origins with several addresses of which the one that answered is remembered. */
+#define WORKER_PREFERENCES 4096
 
 /* What is deferred to "the next turn" may defer once more. */
 #define WORKER_LAST_TURNS 4
@@ -153,6 +157,7 @@ static void worker_reload(struct worker *w, struct config *config)
 	s->config = config;
 	door_configure(w->door, config);
 	upstream_pool_configure(s->upstreams, config);
+	preference_clear(s->preference);
 	if (worker_resolves_anew(old, config) &&
 	    resolver_configure(s->resolver, &resolving, &error) != 0)
 		log_error("cannot change how names are resolved: %s", error);
@@ -273,11 +278,13 @@ static const char *worker_furnish(struct worker *w, struct config *config)
 		return error;
 	s->pipes = pipe_pool_new(WORKER_SPARE_PIPES);
 	s->upstreams = upstream_pool_new(s->base, config, &w->metrics);
+	s->preference = preference_new(WORKER_PREFERENCES);
 	s->refusal = refusal_new(s->base, s->limit, &w->metrics);
 	w->door = s->refusal ? worker_new_door(w) : NULL;
 	if (w->door)
 		door_set_on_left(w->door, worker_on_left, w);
-	if (!s->pipes || !s->upstreams || !w->door || event_add(&w->command, NULL) != 0)
+	if (!s->pipes || !s->upstreams || !s->preference || !w->door ||
+	    event_add(&w->command, NULL) != 0)
 		return "out of memory";
 	door_on_shortage(w->door, worker_on_shortage);
 	return NULL;
@@ -374,6 +381,7 @@ void worker_free(struct worker *w)
 		pthread_join(w->thread, NULL);
 	door_free(w->door);
 	upstream_pool_free(s->upstreams);
+	preference_free(s->preference);
 	if (s->resolver)
 		resolver_free(s->resolver);
 	if (s->pipes)

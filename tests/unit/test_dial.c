@@ -15,6 +15,9 @@
 #include "net/addr.h"
 #include "net/dial.h"
 #include "net/listener.h"
+#include "net/source.h"
+
+static const struct source anywhere;
 
 struct caller {
 	int done, fd, error;
@@ -31,28 +34,34 @@ static void caller_on_done(int fd, int error, void *arg)
 	c->error = error;
 }
 
-static struct dial *caller_start(struct caller *c, struct event_base *base, const struct addr *to)
+static struct dial *caller_start(
+    struct caller *c, struct event_base *base, const struct addr *to, const struct source *source)
 {
 	struct dial *d;
 
 	*c = (struct caller){.fd = -1, .in_start = true};
-	d = dial_start(base, to, caller_on_done, c);
+	d = dial_start(base, to, source, caller_on_done, c);
 	assert_non_null(d);
 	c->in_start = false;
 	return d;
 }
 
 /* Dials and waits until the loop has nothing left to do. */
-static struct caller dial_and_wait(const struct addr *to)
+static struct caller dial_from(const struct source *source, const struct addr *to)
 {
 	struct event_base *base = event_base_new();
 	struct caller c;
 
-	caller_start(&c, base, to);
+	caller_start(&c, base, to, source);
 	assert_int_equal(event_base_dispatch(base), 1);
 	assert_int_equal(c.done, 1);
 	event_base_free(base);
 	return c;
+}
+
+static struct caller dial_and_wait(const struct addr *to)
+{
+	return dial_from(&anywhere, to);
 }
 
 static struct addr must_parse(const char *text, uint16_t port)
@@ -124,6 +133,41 @@ static void test_connects(void **state)
 	}
 }
 
+/* The connection comes from the source, and no descriptor stays when it cannot. */
+static void test_sources(void **state)
+{
+	static const char *const texts[] = {"127.0.0.5", "127.8.0.0/16"};
+	struct source source;
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof(sa);
+	int before = open_descriptors();
+	struct addr at, from;
+	struct caller c;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		int listener = listen_on("127.0.0.1", &at), peer;
+
+		assert_int_equal(
+		    source_parse((struct slice){texts[i], strlen(texts[i])}, &source), 0);
+		c = dial_from(&source, &at);
+		assert_int_equal(c.error, 0);
+		peer = accept(listener, (struct sockaddr *)&sa, &len);
+		assert_int_equal(addr_from_sockaddr((const struct sockaddr *)&sa, &from), 0);
+		assert_true(network_contains(&source.from, &from));
+		assert_int_not_equal(from.port, 0);
+		close(peer);
+		close(c.fd);
+		close(listener);
+	}
+	/* another family's */
+	at = must_parse("::1", 80);
+	c = dial_from(&source, &at);
+	assert_int_equal(c.fd, -1);
+	assert_int_not_equal(c.error, 0);
+	assert_int_equal(open_descriptors(), before);
+}
+
 static void test_failures(void **state)
 {
 	struct addr at = must_parse("127.0.0.1", 0);
@@ -161,7 +205,7 @@ static void test_no_descriptors(void **state)
 	none = old;
 	none.rlim_cur = 0;
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
-	caller_start(&c, base, &to);
+	caller_start(&c, base, &to, &anywhere);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
 	assert_int_equal(event_base_dispatch(base), 1);
 	assert_int_equal(c.done, 1);
@@ -182,7 +226,7 @@ static void test_cancel(void **state)
 		struct event_base *base = event_base_new();
 		struct caller c;
 
-		dial_cancel(caller_start(&c, base, cases[i]));
+		dial_cancel(caller_start(&c, base, cases[i], &anywhere));
 		assert_int_equal(event_base_dispatch(base), 1);
 		assert_int_equal(c.done, 0);
 		event_base_free(base);
@@ -237,6 +281,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_connects),
+	    cmocka_unit_test(test_sources),
 	    cmocka_unit_test(test_failures),
 	    cmocka_unit_test(test_no_descriptors),
 	    cmocka_unit_test(test_cancel),

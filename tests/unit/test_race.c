@@ -11,43 +11,111 @@
 
 #include "net/race.h"
 
-#define ADDRS_MAX 4
+#define ATTEMPTS_MAX 6
+#define ADDRS_MAX 16
 
 /* What happens to the attempts, one letter each: */
 enum {
-	REFUSED = 'r', /* start returns NULL with EMFILE */
-	LOST = 'l',    /* lost from the loop, with ECONNREFUSED */
-	WON = 'w',     /* won from the loop */
-	SILENT = '-'   /* neither */
+	REFUSED = 'r',  /* start returns NULL with EMFILE */
+	UNROUTED = 'u', /* lost from the loop, with ENETUNREACH */
+	LOST = 'l',     /* lost from the loop, with ECONNREFUSED */
+	WON = 'w',      /* won from the loop */
+	LATE = 't',     /* won once the next has begun */
+	SILENT = '-'    /* nothing */
 };
 
+/* When what comes late comes: once so many attempts have begun, or the last of them has failed. */
+enum when { NEVER, BEGUN, FAILED };
+
+struct course {
+	const char *names; /* of the addresses: digits are IPv4, letters IPv6 */
+	const char *fates;
+	const char *course; /* what began, and after an 'x' what was cancelled */
+	char winner;        /* 0: none */
+	int error;
+	enum when when;
+	size_t late_at;
+	const char *late; /* "": nothing comes */
+};
+
+struct runner;
+
 struct attempt {
-	struct event event;
+	struct runner *runner;
 	struct race *race;
-	char fate;
+	struct event event;
+	char fate, name;
+	bool over;
 };
 
 struct runner {
 	struct event_base *base;
-	const char *fates;
-	struct attempt attempts[ADDRS_MAX];
-	int started, cancelled, done;
-	bool in_start; /* inside of race_start */
-	void *winner;
+	struct race *race; /* NULL: over */
+	const struct course *c;
+	struct event late;
+	char course[4 * ATTEMPTS_MAX];
+	struct attempt attempts[ATTEMPTS_MAX];
+	size_t started, running;
+	int done;
+	bool inside; /* of a call of the race's owner */
+	const struct attempt *winner;
 	struct addr address;
 	int error;
 };
 
-static void attempt_on_event(evutil_socket_t fd, short what, void *arg)
+static void runner_tell(struct runner *r, char what)
 {
-	struct attempt *a = arg;
+	size_t len = strlen(r->course);
+
+	assert_true(len + 1 < sizeof(r->course));
+	r->course[len] = what;
+}
+
+static size_t addrs_of(const char *names, struct addr addrs[ADDRS_MAX])
+{
+	size_t count = strlen(names);
+
+	assert_true(count <= ADDRS_MAX);
+	for (size_t i = 0; i < count; i++)
+		addrs[i] = (struct addr){
+		    .family = names[i] < 'a' ? AF_INET : AF_INET6, .port = (uint16_t)names[i]};
+	return count;
+}
+
+static void runner_on_late(evutil_socket_t fd, short what, void *arg)
+{
+	struct runner *r = arg;
+	struct addr addrs[ADDRS_MAX];
+	size_t count = addrs_of(r->c->late, addrs);
 
 	(void)fd;
 	(void)what;
-	if (a->fate == WON)
+	if (!r->race)
+		return;
+	r->inside = true;
+	if (count > 0)
+		race_add(r->race, addrs, count);
+	race_expect(r->race, false);
+	r->inside = false;
+}
+
+static void attempt_on_event(evutil_socket_t fd, short what, void *arg)
+{
+	struct attempt *a = arg;
+	struct runner *r = a->runner;
+	size_t number = (size_t)(a - r->attempts) + 1;
+
+	(void)fd;
+	(void)what;
+	a->over = true;
+	r->running--;
+	if (a->fate == WON || a->fate == LATE) {
 		race_won(a->race, a);
-	else
-		race_lost(a->race, a, ECONNREFUSED);
+		return;
+	}
+	race_lost(a->race, a, a->fate == LOST ? ECONNREFUSED : ENETUNREACH);
+	if (r->c->when == FAILED && number == r->c->late_at)
+		runner_on_late(-1, 0, r);
 }
 
 static void *attempt_start(struct race *race, const struct addr *to, void *arg)
@@ -55,17 +123,24 @@ static void *attempt_start(struct race *race, const struct addr *to, void *arg)
 	struct runner *r = arg;
 	struct attempt *a = &r->attempts[r->started];
 
-	/* one after the other, in their order: addresses are numbered by port */
-	assert_int_equal(to->port, r->started);
-	a->race = race;
-	a->fate = r->fates[r->started++];
+	assert_true(r->started < strlen(r->c->fates));
+	*a = (struct attempt){
+	    .runner = r, .race = race, .fate = r->c->fates[r->started++], .name = (char)to->port};
+	assert_int_equal(to->family, a->name < 'a' ? AF_INET : AF_INET6);
+	runner_tell(r, a->name);
+	if (r->c->when == BEGUN && r->started == r->c->late_at)
+		event_active(&r->late, EV_TIMEOUT, 1);
 	if (a->fate == REFUSED) {
 		errno = EMFILE;
 		return NULL;
 	}
 	event_assign(&a->event, r->base, -1, 0, attempt_on_event, a);
-	if (a->fate != SILENT)
+	if (a->fate != SILENT && a->fate != LATE)
 		event_active(&a->event, EV_TIMEOUT, 1);
+	if (r->started > 1 && a[-1].fate == LATE)
+		event_active(&a[-1].event, EV_TIMEOUT, 1);
+	r->running++;
+	assert_true(r->running <= 2);
 	return a;
 }
 
@@ -74,162 +149,198 @@ static void attempt_cancel(void *handle, void *arg)
 	struct runner *r = arg;
 	struct attempt *a = handle;
 
-	assert_ptr_equal(a, &r->attempts[r->started - 1]);
+	assert_false(a->over);
+	a->over = true;
+	r->running--;
+	runner_tell(r, 'x');
+	runner_tell(r, a->name);
 	event_del(&a->event);
-	r->cancelled++;
 }
 
 static void runner_on_done(void *winner, const struct addr *address, int error, void *arg)
 {
 	struct runner *r = arg;
 
-	assert_false(r->in_start);
+	assert_false(r->inside);
+	r->race = NULL;
 	r->done++;
 	r->winner = winner;
 	r->error = error;
+	/* all others are cancelled by now */
+	assert_int_equal(r->running, 0);
 	assert_int_equal(address != NULL, winner != NULL);
 	if (address)
 		r->address = *address;
 }
 
-static struct race *runner_start(
-    struct runner *r, const char *fates, struct timeval attempt, struct timeval total)
+static void runner_start(
+    struct runner *r, const struct course *c, struct timeval stagger, struct timeval total)
 {
 	static const struct race_attempt how = {attempt_start, attempt_cancel};
+	const struct race_times times = {stagger, total};
 	struct addr addrs[ADDRS_MAX];
-	struct race *race;
 
 	memset(r, 0, sizeof(*r));
-	memset(addrs, 0, sizeof(addrs));
-	for (size_t i = 0; i < ADDRS_MAX; i++)
-		addrs[i] = (struct addr){.family = AF_INET, .port = (uint16_t)i};
 	r->base = event_base_new();
-	r->fates = fates;
-	r->in_start = true;
-	race = race_start(r->base, addrs, strlen(fates), attempt, total, &how, runner_on_done, r);
-	assert_non_null(race);
-	r->in_start = false;
+	r->c = c;
+	event_assign(&r->late, r->base, -1, 0, runner_on_late, r);
+	r->inside = true;
+	r->race =
+	    race_start(r->base, addrs, addrs_of(c->names, addrs), &times, &how, runner_on_done, r);
+	assert_non_null(r->race);
+	if (c->when != NEVER)
+		race_expect(r->race, true);
+	r->inside = false;
 	/* the race has its own copy */
 	memset(addrs, 0xff, sizeof(addrs));
-	return race;
 }
 
-static void test_course(void **state)
+static void run(const struct course *c, struct timeval stagger, struct timeval total)
 {
-	static const struct timeval moment = {0, 3000}, never = {60, 0};
+	struct runner r;
+
+	runner_start(&r, c, stagger, total);
+	/* ends by itself only when no timer and no attempt is left behind */
+	assert_int_equal(event_base_dispatch(r.base), 1);
+	assert_int_equal(r.done, 1);
+	assert_string_equal(r.course, c->course);
+	assert_int_equal(r.error, c->error);
+	assert_int_equal(r.winner ? r.winner->name : 0, c->winner);
+	if (r.winner)
+		assert_int_equal(r.address.port, c->winner);
+	event_base_free(r.base);
+}
+
+static const struct timeval moment = {0, 1000}, never = {600, 0};
+
+/* Nothing waits for time: what fails is followed at once. */
+static void test_failures(void **state)
+{
+	static const struct course cases[] = {
+	    {"1", "w", "1", '1', 0, NEVER, 0, NULL},
+	    {"12", "w", "1", '1', 0, NEVER, 0, NULL},
+	    {"1", "l", "1", 0, ECONNREFUSED, NEVER, 0, NULL},
+	    {"1", "r", "1", 0, EMFILE, NEVER, 0, NULL},
+	    {"123", "lrw", "123", '3', 0, NEVER, 0, NULL},
+	    {"1234", "rrrr", "1234", 0, EMFILE, NEVER, 0, NULL},
+	    {"12", "lr", "12", 0, EMFILE, NEVER, 0, NULL},
+	    /* the families take turns */
+	    {"abc123", "llllll", "a1b2c3", 0, ECONNREFUSED, NEVER, 0, NULL},
+	    {"123abc", "llllll", "1a2b3c", 0, ECONNREFUSED, NEVER, 0, NULL},
+	    {"1a23", "llll", "1a23", 0, ECONNREFUSED, NEVER, 0, NULL},
+	    {"ab1c", "llll", "a1bc", 0, ECONNREFUSED, NEVER, 0, NULL},
+	    /* six in all */
+	    {"abcdefgh", "llllll", "abcdef", 0, ECONNREFUSED, NEVER, 0, NULL},
+	    {"abcdefgh12345678", "llllll", "a1b2c3", 0, ECONNREFUSED, NEVER, 0, NULL},
+	    {"abcd1234", "rlrlrw", "a1b2c3", '3', 0, NEVER, 0, NULL},
+	    /* what an address answered says more than that there is no way */
+	    {"1a", "lu", "1a", 0, ECONNREFUSED, NEVER, 0, NULL},
+	    {"a1", "ul", "a1", 0, ECONNREFUSED, NEVER, 0, NULL},
+	    {"a", "u", "a", 0, ENETUNREACH, NEVER, 0, NULL},
+	    /* what comes late: before the last has failed, and when it has */
+	    {"a", "lw", "a1", '1', 0, BEGUN, 1, "1"},
+	    {"a", "lw", "a1", '1', 0, FAILED, 1, "1"},
+	    {"a", "rw", "a1", '1', 0, BEGUN, 1, "1"},
+	    {"a", "w", "a", 'a', 0, BEGUN, 1, "1"},
+	    {"ab", "lllll", "ab123", 0, ECONNREFUSED, FAILED, 2, "123"},
+	    {"12", "llll", "1a2b", 0, ECONNREFUSED, BEGUN, 1, "ab"},
+	    {"a", "lrr", "a12", 0, EMFILE, FAILED, 1, "12"},
+	    {"a", "l", "a", 0, ECONNREFUSED, BEGUN, 1, ""},
+	    {"a", "l", "a", 0, ECONNREFUSED, FAILED, 1, ""},
+	    {"a", "r", "a", 0, EMFILE, BEGUN, 1, ""},
+	    /* all six are made: nothing is waited for */
+	    {"abcdefg", "llllll", "abcdef", 0, ECONNREFUSED, FAILED, 7, "1"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		run(&cases[i], never, never);
+}
+
+/* One is silent: another begins beside it, and what loses is cancelled. */
+static void test_stagger(void **state)
+{
+	static const struct course cases[] = {
+	    {"a1", "-w", "a1xa", '1', 0, NEVER, 0, NULL},
+	    {"a1", "t-", "a1x1", 'a', 0, NEVER, 0, NULL},
+	    {"ab12", "-llw", "a1b2xa", '2', 0, NEVER, 0, NULL},
+	    {"ab12", "-rrw", "a1b2xa", '2', 0, NEVER, 0, NULL},
+	    {"a", "-w", "a1xa", '1', 0, BEGUN, 1, "1"},
+	    {"ab", "-lw", "ab1xa", '1', 0, FAILED, 2, "1"},
+	    {"abc", "-llw", "abc1xa", '1', 0, FAILED, 3, "1"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		run(&cases[i], moment, never);
+}
+
+/* Two are silent: the older gives way, and the last has its time, too. */
+static void test_share(void **state)
+{
+	static const struct course c = {"abc123", "--w", "a1xabx1", 'b', 0, NEVER, 0, NULL};
+	static const struct timeval total = {6, 0};
+
+	(void)state;
+	run(&c, moment, total);
+}
+
+static void test_total(void **state)
+{
+	static const struct timeval now = {0, 0};
 	static const struct {
-		const char *fates;
-		bool attempt_ends, total_ends;
-		int started, cancelled, winner, error;
+		struct course course;
+		struct timeval stagger, total;
 	} cases[] = {
-	    {"w", false, false, 1, 0, 0, 0},
-	    {"www", false, false, 1, 0, 0, 0},
-	    {"lw", false, false, 2, 0, 1, 0},
-	    {"llrw", false, false, 4, 0, 3, 0},
-	    {"rw", false, false, 2, 0, 1, 0},
-	    {"l", false, false, 1, 0, -1, ECONNREFUSED},
-	    {"lll", false, false, 3, 0, -1, ECONNREFUSED},
-	    {"r", false, false, 1, 0, -1, EMFILE},
-	    {"rrrr", false, false, 4, 0, -1, EMFILE},
-	    {"rl", false, false, 2, 0, -1, ECONNREFUSED},
-	    {"lr", false, false, 2, 0, -1, EMFILE},
-	    {"-w", true, false, 2, 1, 1, 0},
-	    {"--rw", true, false, 4, 2, 3, 0},
-	    {"-l", true, false, 2, 1, -1, ECONNREFUSED},
-	    {"-r", true, false, 2, 1, -1, EMFILE},
-	    {"l-", true, false, 2, 1, -1, ETIMEDOUT},
-	    {"---", true, false, 3, 3, -1, ETIMEDOUT},
-	    {"-w", false, true, 1, 1, -1, ETIMEDOUT},
-	    {"rl-w", false, true, 3, 1, -1, ETIMEDOUT},
+	    {{"a", "-", "axa", 0, ETIMEDOUT, NEVER, 0, NULL}, {600, 0}, {0, 5000}},
+	    {{"1a", "l-", "1axa", 0, ETIMEDOUT, NEVER, 0, NULL}, {600, 0}, {0, 5000}},
+	    {{"a1", "-", "axa", 0, ETIMEDOUT, NEVER, 0, NULL}, {600, 0}, {0, 5000}},
+	    {{"a1", "--", "a1x1xa", 0, ETIMEDOUT, NEVER, 0, NULL}, {0, 1000}, {0, 50000}},
+	    /* it is over then, whatever is expected still */
+	    {{"a", "l", "a", 0, ETIMEDOUT, BEGUN, 9, ""}, {600, 0}, {0, 5000}},
+	};
+	static const struct course one = {"a", "-", "axa", 0, ETIMEDOUT, NEVER, 0, NULL};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		run(&cases[i].course, cases[i].stagger, cases[i].total);
+	/* both timers in the same turn of the loop: done still comes once */
+	run(&one, now, now);
+}
+
+/* In every state: attempts under way, one that is about to report, none that could start. */
+static void test_cancel(void **state)
+{
+	static const struct course cases[] = {
+	    {"a", "-", "axa", 0, 0, NEVER, 0, NULL},
+	    {"a", "w", "axa", 0, 0, NEVER, 0, NULL},
+	    {"ab", "rr", "ab", 0, 0, NEVER, 0, NULL},
+	    {"ab", "r-", "abxb", 0, 0, NEVER, 0, NULL},
+	    {"a", "r", "a", 0, 0, BEGUN, 9, ""},
 	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct runner r;
 
-		runner_start(&r, cases[i].fates, cases[i].attempt_ends ? moment : never,
-		    cases[i].total_ends ? moment : never);
-		/* ends by itself only when no timer and no attempt is left behind */
-		assert_int_equal(event_base_dispatch(r.base), 1);
-		assert_int_equal(r.done, 1);
-		assert_int_equal(r.started, cases[i].started);
-		assert_int_equal(r.cancelled, cases[i].cancelled);
-		assert_int_equal(r.error, cases[i].error);
-		if (cases[i].winner < 0) {
-			assert_null(r.winner);
-		} else {
-			assert_ptr_equal(r.winner, &r.attempts[cases[i].winner]);
-			assert_int_equal(r.address.port, cases[i].winner);
-		}
-		event_base_free(r.base);
-	}
-}
-
-/* In every state: an attempt under way, one that is about to report, none that could start. */
-static void test_cancel(void **state)
-{
-	static const struct timeval never = {60, 0};
-	static const struct {
-		const char *fates;
-		int started, cancelled;
-	} cases[] = {{"-", 1, 1}, {"w", 1, 1}, {"lw", 1, 1}, {"rr", 2, 0}, {"r-", 2, 1}};
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct runner r;
-
-		race_cancel(runner_start(&r, cases[i].fates, never, never));
+		runner_start(&r, &cases[i], never, never);
+		race_cancel(r.race);
 		assert_int_equal(event_base_dispatch(r.base), 1);
 		assert_int_equal(r.done, 0);
-		assert_int_equal(r.started, cases[i].started);
-		assert_int_equal(r.cancelled, cases[i].cancelled);
+		assert_string_equal(r.course, cases[i].course);
 		event_base_free(r.base);
 	}
 	race_cancel(NULL);
 }
 
-/* When both timers are due in the same turn of the loop, done still comes once. */
-static void test_timers_at_once(void **state)
-{
-	static const struct timeval now = {0, 0};
-	struct runner r;
-
-	(void)state;
-	runner_start(&r, "-", now, now);
-	assert_int_equal(event_base_dispatch(r.base), 1);
-	assert_int_equal(r.done, 1);
-	assert_int_equal(r.cancelled, 1);
-	assert_int_equal(r.error, ETIMEDOUT);
-	event_base_free(r.base);
-}
-
-static void test_share(void **state)
-{
-	static const struct {
-		struct timeval total;
-		size_t count;
-		struct timeval share;
-	} cases[] = {
-	    {{10, 0}, 1, {10, 0}}, {{10, 0}, 4, {2, 500000}}, {{10, 500000}, 3, {3, 500000}},
-	    {{10, 0}, 16, {2, 0}}, {{1, 0}, 1, {2, 0}}, /* the total timer cuts it */
-	};
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct timeval share = race_share(cases[i].total, cases[i].count);
-
-		assert_int_equal(share.tv_sec, cases[i].share.tv_sec);
-		assert_int_equal(share.tv_usec, cases[i].share.tv_usec);
-	}
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_course),
-	    cmocka_unit_test(test_cancel),
-	    cmocka_unit_test(test_timers_at_once),
+	    cmocka_unit_test(test_failures),
+	    cmocka_unit_test(test_stagger),
 	    cmocka_unit_test(test_share),
+	    cmocka_unit_test(test_total),
+	    cmocka_unit_test(test_cancel),
 	};
 
 	return cmocka_run_group_tests_name("race", tests, NULL, NULL);

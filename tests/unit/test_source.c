@@ -1,0 +1,136 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/attr.h"
+#include "net/source.h"
+
+static const struct source none;
+
+static struct source must_parse(const char *text)
+{
+	struct source s;
+
+	if (source_parse((struct slice){text, strlen(text)}, &s) != 0)
+		fail_msg("%s is not read", text);
+	return s;
+}
+
+static void test_read_and_written(void **state)
+{
+	static const struct {
+		const char *text, *written;
+	} good[] = {
+	    {"192.0.2.7", "192.0.2.7"},
+	    {"192.0.2.7/32", "192.0.2.7"},
+	    {"192.0.2.0/24", "192.0.2.0/24"},
+	    {"2001:DB8::1", "2001:db8::1"},
+	    {"2001:db8:1::/64", "2001:db8:1::/64"},
+	    {"::1", "::1"},
+	};
+	static const char *const bad[] = {"", "x", "192.0.2.7/24", "2001:db8:1::1/64", "0.0.0.0",
+	    "::", "0.0.0.0/0", "::/0", "224.0.0.1", "ff02::1", "fe80::1", "fe80::1%1",
+	    "192.0.2.7:80", "[2001:db8::1]", "192.0.2.0/33", "192.0.2.0/"};
+	char out[ADDR_TEXT_MAX];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+		struct source s = must_parse(good[i].text);
+
+		source_format(&s, out);
+		assert_string_equal(out, good[i].written);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		struct source s;
+
+		if (source_parse((struct slice){bad[i], strlen(bad[i])}, &s) == 0)
+			fail_msg("%s is read", bad[i]);
+	}
+	source_format(&none, out);
+	assert_string_equal(out, "");
+}
+
+static void test_equal(void **state)
+{
+	static const char *const texts[] = {"192.0.2.7", "192.0.2.8", "192.0.2.0/24",
+	    "192.0.2.0/25", "2001:db8::/64", "2001:db8::"};
+
+	(void)state;
+	assert_true(source_equal(&none, &none));
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		struct source a = must_parse(texts[i]);
+
+		assert_false(source_equal(&a, &none));
+		assert_false(source_equal(&none, &a));
+		for (size_t j = 0; j < ARRAY_LEN(texts); j++) {
+			struct source b = must_parse(texts[j]);
+
+			assert_int_equal(source_equal(&a, &b), i == j);
+		}
+	}
+}
+
+static void test_keep(void **state)
+{
+	struct source v6 = must_parse("2001:db8:1::/64"), v4 = must_parse("192.0.2.7");
+	const struct addr mixed[] = {{.family = AF_INET6, .port = 1},
+	    {.family = AF_INET, .port = 2}, {.family = AF_INET6, .port = 3}};
+	struct addr addrs[3];
+
+	(void)state;
+	memcpy(addrs, mixed, sizeof(mixed));
+	assert_int_equal(source_keep(&none, addrs, 3), 3);
+	assert_int_equal(addrs[1].port, 2);
+	assert_int_equal(source_keep(&v6, addrs, 3), 2);
+	assert_int_equal(addrs[0].port, 1);
+	assert_int_equal(addrs[1].port, 3);
+	assert_int_equal(source_keep(&v4, addrs, 2), 0);
+	memcpy(addrs, mixed, sizeof(mixed));
+	assert_int_equal(source_keep(&v4, addrs, 3), 1);
+	assert_int_equal(addrs[0].port, 2);
+}
+
+/* Never outside, and every bit behind the prefix is seen both ways. */
+static void test_pick(void **state)
+{
+	static const char *const texts[] = {"192.0.2.7", "192.0.2.0/24", "192.0.2.16/29",
+	    "2001:db8::1", "2001:db8:1::/64", "2001:db8:1:20::/59", "2001:db8::fffe/127"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		struct source s = must_parse(texts[i]);
+		size_t len = s.from.base.family == AF_INET ? 4 : 16;
+		uint8_t set[16] = {0}, clear[16] = {0};
+
+		for (int n = 0; n < 200; n++) {
+			struct addr a = source_pick(&s);
+			const uint8_t *ip = (const uint8_t *)&a.ip;
+
+			assert_true(network_contains(&s.from, &a));
+			assert_int_equal(a.port, 0);
+			for (size_t b = 0; b < len; b++) {
+				set[b] |= ip[b];
+				clear[b] |= (uint8_t)~ip[b];
+			}
+		}
+		for (size_t bit = s.from.bits; bit < 8 * len; bit++)
+			assert_true(set[bit / 8] & clear[bit / 8] & 0x80 >> bit % 8);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_read_and_written),
+	    cmocka_unit_test(test_equal),
+	    cmocka_unit_test(test_keep),
+	    cmocka_unit_test(test_pick),
+	};
+
+	return cmocka_run_group_tests_name("source", tests, NULL, NULL);
+}
