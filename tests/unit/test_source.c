@@ -4,8 +4,11 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <stdio.h>
+#include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/attr.h"
 #include "net/source.h"
@@ -123,6 +126,40 @@ static void test_pick(void **state)
 	}
 }
 
+/* It takes no privilege, no interface has to have the address, and no port is taken yet. */
+static void test_bind(void **state)
+{
+	static const char *const texts[] = {"198.51.100.7", "198.51.100.0/24", "2001:db8::/64"};
+	int status;
+	pid_t child = fork();
+
+	(void)state;
+	if (child == 0) {
+		if (geteuid() == 0 && setresuid(65534, 65534, 65534) != 0)
+			_exit(9);
+		for (int i = 0; i < (int)ARRAY_LEN(texts); i++) {
+			struct source s = must_parse(texts[i]);
+			struct sockaddr_storage sa;
+			socklen_t len = sizeof(sa);
+			struct addr a;
+			int fd = socket(s.from.base.family, SOCK_STREAM, 0);
+
+			if (fd < 0 && errno == EAFNOSUPPORT) /* a machine without IPv6 */
+				continue;
+			if (source_bind(&s, fd) != 0 ||
+			    getsockname(fd, (struct sockaddr *)&sa, &len) != 0 ||
+			    addr_from_sockaddr((const struct sockaddr *)&sa, &a) != 0 ||
+			    !network_contains(&s.from, &a) || a.port != 0)
+				_exit(1 + i);
+			close(fd);
+		}
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	assert_int_equal(source_bind(&none, -1), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -130,6 +167,7 @@ int main(void)
 	    cmocka_unit_test(test_equal),
 	    cmocka_unit_test(test_keep),
 	    cmocka_unit_test(test_pick),
+	    cmocka_unit_test(test_bind),
 	};
 
 	return cmocka_run_group_tests_name("source", tests, NULL, NULL);
