@@ -24,8 +24,11 @@ enum metric {
 	METRIC_ORIGINS_TOTAL,    /* connections to origins opened */
 	METRIC_ORIGINS_REUSED,   /* leases answered from the pool */
 	METRIC_RETRIES_TOTAL,    /* requests sent once more on a fresh connection */
+	METRIC_LOOKUPS,          /* gauge: name lookups under way */
+	METRIC_LOOKUPS_WAITING,  /* gauge: name lookups that wait for their turn */
 	METRIC_LOOKUPS_TOTAL,    /* name lookups sent to a server */
 	METRIC_LOOKUPS_CACHED,   /* lookups answered from the cache */
+	METRIC_LOOKUPS_REFUSED,  /* lookups refused because too many wait */
 	METRIC_ACL_DENIED_TOTAL, /* requests denied by an access rule */
 	METRIC_LIMIT_CLIENTS,    /* connections refused by limits.clients; below likewise */
 	METRIC_LIMIT_CLIENT_CONNECTIONS,

@@ -1,28 +1,38 @@
 #include "net/dns.h"
 
 #include <ares.h>
+#include <arpa/nameser.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
-#include <limits.h>
 #include <netdb.h>
 #include <pthread.h>
 #include <resolv.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
-#include <sys/stat.h>
 #include <time.h>
 
 #include "base/metrics.h"
+#include "net/channel.h"
+#include "net/name.h"
 #include "net/nameserver.h"
+#include "net/watch.h"
 
-#define ASKED_MAX 512   /* names that c-ares holds at a time */
 #define REFRESH_MS 1000 /* between two looks at the files */
 
 enum ask_state {
 	ASK_WAITING, /* for its turn */
-	ASK_ASKED,   /* held by c-ares */
-	ASK_FINISHED /* its reply is there */
+	ASK_ASKED,   /* c-ares has questions of it */
+	ASK_ANSWERED /* nothing is open */
+};
+
+/* One family of a name. */
+struct question {
+	struct ask *ask;
+	struct record *record; /* where the answer goes */
+	sa_family_t family;
+	bool asked, known; /* c-ares has it; there is an answer */
+	bool again;        /* asked once more, after a FORMERR */
 };
 
 /*
@@ -30,222 +40,227 @@ enum ask_state {
  * told, and the ask goes on without a `done` until c-ares lets go of it.
  */
 struct ask {
-	TAILQ_ENTRY(ask) link;
+	TAILQ_ENTRY(ask) link, news_link;
 	struct dns *dns;
 	struct event timer;
 	enum ask_state state;
+	bool news; /* there is something to tell */
 	dns_done_fn *done;
 	void *arg;
-	struct dns_reply reply;
+	struct question ipv4, ipv6;
+	struct dns_answer answer;
 	char name[];
 };
 
 TAILQ_HEAD(ask_list, ask);
 
-/* A socket of c-ares: one for UDP and one for TCP per server. */
-struct dns_socket {
-	LIST_ENTRY(dns_socket) link;
-	evutil_socket_t fd;
-	struct event event;
-};
-
-/* A file, and how it was when we last looked. */
-struct watch {
-	const char *path;
-	struct timespec mtime;
-	ino_t inode;
-	off_t size;
-};
-
 struct dns {
 	struct event_base *base;
-	ares_channel channel;
+	struct channel *channel;
 	bool own_servers; /* not those of resolv.conf */
 	bool reopening;   /* the channel goes away: what it held is asked again */
 	int timeout_ms;
+	size_t lookups;
+	sa_family_t only;
 	struct metrics *metrics;
-	LIST_HEAD(dns_socket_list, dns_socket) sockets;
-	struct event tick;  /* when c-ares wants to send again, or to give up */
-	struct event flush; /* delivers the finished */
-	struct ask_list lists[ASK_FINISHED + 1];
-	size_t asked;
+	struct event flush; /* tells the news */
+	struct ask_list lists[ASK_ANSWERED + 1], news;
+	size_t asked; /* how many c-ares has */
 	struct watch hosts, resolv_conf;
 	int64_t refresh_at_ms;
 };
 
+/* Gauges follow the lists. */
+static void dns_count(struct dns *d, enum ask_state state, uint64_t n)
+{
+	d->asked += state == ASK_ASKED ? n : 0;
+	if (d->metrics && state == ASK_ASKED)
+		metrics_add(d->metrics, METRIC_LOOKUPS, n);
+	if (d->metrics && state == ASK_WAITING)
+		metrics_add(d->metrics, METRIC_LOOKUPS_WAITING, n);
+}
+
+static void ask_enter(struct ask *a, enum ask_state state)
+{
+	TAILQ_INSERT_TAIL(&a->dns->lists[state], a, link);
+	dns_count(a->dns, state, 1);
+	a->state = state;
+}
+
+static void ask_leave(struct ask *a)
+{
+	TAILQ_REMOVE(&a->dns->lists[a->state], a, link);
+	dns_count(a->dns, a->state, (uint64_t)-1);
+}
+
 static void ask_move(struct ask *a, enum ask_state to)
 {
-	struct dns *d = a->dns;
+	ask_leave(a);
+	ask_enter(a, to);
+}
 
-	TAILQ_REMOVE(&d->lists[a->state], a, link);
-	TAILQ_INSERT_TAIL(&d->lists[to], a, link);
-	d->asked += to == ASK_ASKED;
-	d->asked -= a->state == ASK_ASKED;
-	a->state = to;
+static void ask_quiet(struct ask *a)
+{
+	if (a->news)
+		TAILQ_REMOVE(&a->dns->news, a, news_link);
+	a->news = false;
 }
 
 static void ask_free(struct ask *a)
 {
-	TAILQ_REMOVE(&a->dns->lists[a->state], a, link);
-	a->dns->asked -= a->state == ASK_ASKED;
+	ask_quiet(a);
+	ask_leave(a);
 	event_del(&a->timer);
 	free(a);
 }
 
-/* For the end: nothing is counted any more. */
-static void ask_list_clear(struct ask_list *list)
+/* The loop will tell. */
+static void ask_announce(struct ask *a)
 {
-	struct ask *a;
+	if (!a->news)
+		TAILQ_INSERT_TAIL(&a->dns->news, a, news_link);
+	a->news = true;
+	event_active(&a->dns->flush, EV_TIMEOUT, 0);
+}
 
-	while ((a = TAILQ_FIRST(list))) {
-		TAILQ_REMOVE(list, a, link);
+/*
+ * What to tell, and whether it is all.  As there is no more to be told then, the ask is
+ * freed, or goes on as long as c-ares holds it.
+ */
+static bool ask_take_answer(struct ask *a, struct dns_answer *ret_answer)
+{
+	ask_quiet(a);
+	a->answer.ipv4_known = a->ipv4.known;
+	a->answer.ipv6_known = a->ipv6.known;
+	a->answer.more = !a->ipv4.known || !a->ipv6.known;
+	*ret_answer = a->answer;
+	if (a->answer.more)
+		return false;
+	a->done = NULL;
+	if (a->ipv4.asked || a->ipv6.asked)
 		event_del(&a->timer);
-		free(a);
-	}
+	else
+		ask_free(a);
+	return true;
 }
 
-static enum dns_status status_of(int ares_status)
+/* All that c-ares had of it has come back. */
+static void ask_returned(struct ask *a)
 {
-	switch (ares_status) {
-	case ARES_SUCCESS:
-		return DNS_OK;
-	case ARES_ENODATA:
-	case ARES_ENOTFOUND:
-		return DNS_NOT_FOUND;
-	case ARES_ETIMEOUT:
-		return DNS_TIMEOUT;
-	case ARES_ENOMEM:
-		return DNS_NO_MEMORY;
-	default:
-		/* SERVFAIL, REFUSED and NOTIMP of all servers come as ARES_ECONNREFUSED. */
-		return DNS_FAILED;
-	}
+	if (!a->done)
+		ask_free(a);
+	else
+		ask_move(a, a->ipv4.known && a->ipv6.known ? ASK_ANSWERED : ASK_WAITING);
 }
 
-static bool reply_has(const struct dns_reply *reply, const struct addr *a)
+static void question_on_answer(
+    void *arg, int status, int timeouts, unsigned char *message, int len);
+
+static void question_ask(struct question *q)
 {
-	for (size_t i = 0; i < reply->count; i++)
-		if (addr_equal(&reply->addrs[i], a))
-			return true;
-	return false;
+	q->asked = true;
+	ares_query(channel_ares(q->ask->dns->channel), q->ask->name, ns_c_in,
+	    q->family == AF_INET ? ns_t_a : ns_t_aaaa, question_on_answer, q);
 }
 
-/* Neither family takes more than half of the room as long as the other has a use for it. */
-static void reply_add_addrs(struct dns_reply *reply, const struct ares_addrinfo_node *nodes)
+/* Called by c-ares, possibly from inside ares_query and ares_destroy. */
+static void question_on_answer(void *arg, int status, int timeouts, unsigned char *message, int len)
 {
-	size_t had[2] = {0, 0}, taken[2] = {0, 0};
-	struct addr a;
-
-	for (const struct ares_addrinfo_node *n = nodes; n; n = n->ai_next)
-		had[n->ai_family == AF_INET6]++;
-	for (const struct ares_addrinfo_node *n = nodes; n; n = n->ai_next) {
-		bool six = n->ai_family == AF_INET6;
-		size_t reserved = had[!six] < DNS_ADDRS_MAX / 2 ? had[!six] : DNS_ADDRS_MAX / 2;
-
-		if (taken[six] == DNS_ADDRS_MAX - reserved)
-			continue;
-		if (addr_from_sockaddr(n->ai_addr, &a) != 0 || reply_has(reply, &a))
-			continue;
-		taken[six]++;
-		reply->addrs[reply->count++] = a;
-	}
-}
-
-static void reply_fill(struct dns_reply *reply, int ares_status, const struct ares_addrinfo *ai)
-{
-	int ttl = INT_MAX;
-
-	reply->status = status_of(ares_status);
-	if (reply->status != DNS_OK || !ai)
-		return;
-	for (const struct ares_addrinfo_cname *c = ai->cnames; c; c = c->next)
-		ttl = c->ttl < ttl ? c->ttl : ttl;
-	for (const struct ares_addrinfo_node *n = ai->nodes; n; n = n->ai_next)
-		ttl = n->ai_ttl < ttl ? n->ai_ttl : ttl;
-	/* RFC 2181 8: a TTL with the highest bit set means zero. */
-	reply->ttl_s = ttl < 0 ? 0 : (uint32_t)ttl;
-	reply_add_addrs(reply, ai->nodes);
-	if (reply->count == 0)
-		reply->status = DNS_NOT_FOUND;
-}
-
-/* Called by c-ares, possibly from inside ares_getaddrinfo and ares_destroy. */
-static void ask_on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *ai)
-{
-	struct ask *a = arg;
+	struct question *q = arg;
+	struct ask *a = q->ask;
 	struct dns *d = a->dns;
 
-	(void)timeouts;
-	if (!a->done) {
-		ask_free(a);
-	} else if (d->reopening) {
-		ask_move(a, ASK_WAITING);
-	} else {
-		reply_fill(&a->reply, status, ai);
-		ask_move(a, ASK_FINISHED);
-		event_active(&d->flush, EV_TIMEOUT, 0);
+	q->asked = false;
+	if (!d->reopening && a->done && status == ARES_EFORMERR && !q->again) {
+		/* c-ares asks again without EDNS then, but not what was under way already. */
+		q->again = true;
+		question_ask(q);
+		return;
 	}
+	if (!d->reopening && a->done) {
+		/* Silence is what a time-out is: where one attempt ended otherwise, it is a
+		 * failure. */
+		if (status == ARES_ETIMEOUT && timeouts < channel_attempts(d->channel))
+			status = ARES_ECONNREFUSED;
+		record_read(q->record, q->family, status, message, (size_t)len);
+		q->known = true;
+		ask_announce(a);
+	}
+	if (!a->ipv4.asked && !a->ipv6.asked)
+		ask_returned(a);
+}
+
+static void ask_add_local(struct ask *a, const struct addr *addr)
+{
+	sa_family_t only = a->dns->only;
+
+	a->ipv4.known = a->ipv6.known = true;
+	if (only == 0 || only == addr->family)
+		record_add(addr->family == AF_INET ? &a->answer.ipv4 : &a->answer.ipv6, addr,
+		    RECORD_TTL_NONE);
+}
+
+/* Called by c-ares from inside ares_getaddrinfo: it has read the hosts file. */
+static void ask_on_hosts(void *arg, int status, int timeouts, struct ares_addrinfo *ai)
+{
+	struct ask *a = arg;
+	struct ares_addrinfo_node *n = status == ARES_SUCCESS ? ai->nodes : NULL;
+	struct addr addr;
+
+	(void)timeouts;
+	for (; n; n = n->ai_next)
+		if (addr_from_sockaddr(n->ai_addr, &addr) == 0)
+			ask_add_local(a, &addr);
 	ares_freeaddrinfo(ai);
 }
 
-static void dns_arm(struct dns *d)
+/* True: the answer is known on this machine. */
+static bool ask_locally(struct ask *a)
 {
-	struct timeval tv;
+	static const struct ares_addrinfo_hints hints = {
+	    .ai_family = AF_UNSPEC, .ai_flags = ARES_AI_NOSORT};
+	static const struct addr ipv6 = {.family = AF_INET6, .ip.v6 = IN6ADDR_LOOPBACK_INIT};
+	const struct addr ipv4 = {.family = AF_INET, .ip.v4.s_addr = htonl(INADDR_LOOPBACK)};
 
-	if (!ares_timeout(d->channel, NULL, &tv)) {
-		event_del(&d->tick);
-		return;
+	ares_getaddrinfo(channel_ares(a->dns->channel), a->name, NULL, &hints, ask_on_hosts, a);
+	if (name_is_localhost(a->name) && !(a->ipv4.known && a->ipv6.known)) {
+		ask_add_local(a, &ipv6);
+		ask_add_local(a, &ipv4);
 	}
-	/* c-ares rounds down to a millisecond: without one more we would spin in the last. */
-	tv.tv_usec += 1000;
-	if (tv.tv_usec >= 1000000) {
-		tv.tv_sec++;
-		tv.tv_usec -= 1000000;
-	}
-	event_add(&d->tick, &tv);
+	return a->ipv4.known && a->ipv6.known;
 }
 
 /* Hand c-ares what waits, as far as there is room.  Never called from inside c-ares. */
 static void dns_pump(struct dns *d)
 {
-	static const struct ares_addrinfo_hints hints = {.ai_family = AF_UNSPEC};
 	struct ask *a;
 
-	while (d->asked < ASKED_MAX && (a = TAILQ_FIRST(&d->lists[ASK_WAITING]))) {
+	while (d->asked < d->lookups && (a = TAILQ_FIRST(&d->lists[ASK_WAITING]))) {
+		bool both = !a->ipv4.known && !a->ipv6.known;
+
 		ask_move(a, ASK_ASKED);
-		ares_getaddrinfo(d->channel, a->name, NULL, &hints, ask_on_answer, a);
-		/* One that finished at once was in the hosts file, or no server can be reached. */
-		if (a->state == ASK_ASKED && d->metrics)
+		if (d->metrics)
 			metrics_add(d->metrics, METRIC_LOOKUPS_TOTAL, 1);
+		/* The first may fail at once: it is not to be taken for the last. */
+		a->ipv4.asked = both;
+		question_ask(a->ipv6.known ? &a->ipv4 : &a->ipv6);
+		if (both)
+			question_ask(&a->ipv4);
 	}
-	dns_arm(d);
+	channel_arm(d->channel);
 }
 
-static void dns_on_tick(evutil_socket_t fd, short what, void *arg)
+static void dns_on_turn(void *arg)
 {
-	struct dns *d = arg;
-
-	(void)fd;
-	(void)what;
-	ares_process_fd(d->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
-	dns_pump(d);
-}
-
-static void dns_on_socket(evutil_socket_t fd, short what, void *arg)
-{
-	struct dns *d = arg;
-
-	ares_process_fd(d->channel, what & EV_READ ? fd : ARES_SOCKET_BAD,
-	    what & EV_WRITE ? fd : ARES_SOCKET_BAD);
-	dns_pump(d);
+	dns_pump(arg);
 }
 
 /* One at a time, so that `done` is the last thing to happen and may free us. */
 static void dns_on_flush(evutil_socket_t fd, short what, void *arg)
 {
 	struct dns *d = arg;
-	struct ask *a = TAILQ_FIRST(&d->lists[ASK_FINISHED]);
-	struct dns_reply reply;
+	struct ask *a = TAILQ_FIRST(&d->news);
+	struct dns_answer answer;
 	dns_done_fn *done;
 	void *done_arg;
 
@@ -253,95 +268,46 @@ static void dns_on_flush(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (!a)
 		return;
-	reply = a->reply;
 	done = a->done;
 	done_arg = a->arg;
-	ask_free(a);
-	if (!TAILQ_EMPTY(&d->lists[ASK_FINISHED]))
+	ask_take_answer(a, &answer);
+	if (!TAILQ_EMPTY(&d->news))
 		event_active(&d->flush, EV_TIMEOUT, 0);
-	done(&reply, done_arg);
+	done(&answer, done_arg);
+}
+
+static void question_give_up(struct question *q)
+{
+	if (!q->known)
+		*q->record = (struct record){.status = RECORD_TIMEOUT};
+	q->known = true;
 }
 
 static void ask_on_timer(evutil_socket_t fd, short what, void *arg)
 {
-	static const struct dns_reply timeout = {.status = DNS_TIMEOUT};
 	struct ask *a = arg;
+	struct dns_answer answer;
 	dns_done_fn *done = a->done;
 	void *done_arg = a->arg;
 
 	(void)fd;
 	(void)what;
-	if (a->state == ASK_FINISHED)
-		return; /* the flush is due in this same turn */
-	a->done = NULL;
-	if (a->state == ASK_WAITING)
-		ask_free(a);
-	done(&timeout, done_arg);
+	question_give_up(&a->ipv4);
+	question_give_up(&a->ipv6);
+	ask_take_answer(a, &answer);
+	done(&answer, done_arg);
 }
 
-/*
- * c-ares opened a socket, wants other events of it, or is about to close it.  Where
- * memory is out the socket stays deaf, and timers end what was asked through it.
- */
-static void dns_on_socket_state(void *arg, ares_socket_t fd, int readable, int writable)
-{
-	struct dns *d = arg;
-	struct dns_socket *s = LIST_FIRST(&d->sockets);
-	short what = (short)((readable ? EV_READ : 0) | (writable ? EV_WRITE : 0) | EV_PERSIST);
-
-	while (s && s->fd != fd)
-		s = LIST_NEXT(s, link);
-	if (s) {
-		event_del(&s->event);
-	} else {
-		s = calloc(1, sizeof(*s));
-		if (!s)
-			return;
-		s->fd = fd;
-		LIST_INSERT_HEAD(&d->sockets, s, link);
-	}
-	if (!readable && !writable) {
-		LIST_REMOVE(s, link);
-		free(s);
-		return;
-	}
-	event_assign(&s->event, d->base, fd, what, dns_on_socket, d);
-	event_add(&s->event, NULL);
-}
-
-static int dns_open(struct dns *d, const struct dns_options *options, ares_channel *ret_channel)
+/* Without options: the servers of resolv.conf, which is read now. */
+static struct channel *dns_open(struct dns *d, const struct dns_options *options, int *ret_status)
 {
 	struct nameserver_options o = {
 	    .servers = options ? options->servers : NULL,
 	    .server_count = options ? options->server_count : 0,
 	    .timeout_ms = d->timeout_ms,
-	    .on_socket_state = dns_on_socket_state,
-	    .arg = d,
 	};
 
-	return nameserver_open(&o, ret_channel);
-}
-
-static const char *dns_reason(int status)
-{
-	return status == ARES_EBADSTR ? "a name server is not an IP address with an optional port"
-				      : ares_strerror(status);
-}
-
-/* A file that is not there looks like an empty one. */
-static bool watch_changed(struct watch *w)
-{
-	struct stat st;
-	bool changed;
-
-	if (stat(w->path, &st) != 0)
-		st = (struct stat){0};
-	changed = st.st_mtim.tv_sec != w->mtime.tv_sec || st.st_mtim.tv_nsec != w->mtime.tv_nsec ||
-		  st.st_ino != w->inode || st.st_size != w->size;
-	w->mtime = st.st_mtim;
-	w->inode = st.st_ino;
-	w->size = st.st_size;
-	return changed;
+	return channel_open(d->base, o, dns_on_turn, d, ret_status);
 }
 
 static int64_t now_ms(void)
@@ -358,6 +324,13 @@ static void library_init(void)
 	(void)ares_library_init(ARES_LIB_INIT_ALL);
 }
 
+static void dns_set(struct dns *d, const struct dns_options *options)
+{
+	d->timeout_ms = options->timeout_ms > 0 ? options->timeout_ms : 1;
+	d->lookups = options->lookups > 0 ? options->lookups : 1;
+	d->only = options->only;
+}
+
 struct dns *dns_new(
     struct event_base *base, const struct dns_options *options, const char **ret_error)
 {
@@ -371,26 +344,38 @@ struct dns *dns_new(
 		return NULL;
 	}
 	d->base = base;
+	dns_set(d, options);
 	d->own_servers = options->server_count > 0;
-	d->timeout_ms = options->timeout_ms > 0 ? options->timeout_ms : 1;
 	d->metrics = options->metrics;
 	d->hosts.path = _PATH_HOSTS;
 	d->resolv_conf.path = _PATH_RESCONF;
-	LIST_INIT(&d->sockets);
 	for (size_t i = 0; i < ARRAY_LEN(d->lists); i++)
 		TAILQ_INIT(&d->lists[i]);
-	event_assign(&d->tick, base, -1, 0, dns_on_tick, d);
+	TAILQ_INIT(&d->news);
 	event_assign(&d->flush, base, -1, 0, dns_on_flush, d);
 	/* Before the files are read: what changes in between is seen as changed. */
 	(void)watch_changed(&d->hosts);
 	(void)watch_changed(&d->resolv_conf);
 	d->refresh_at_ms = now_ms() + REFRESH_MS;
-	status = dns_open(d, options, &d->channel);
-	if (status == ARES_SUCCESS)
+	d->channel = dns_open(d, options, &status);
+	if (d->channel)
 		return d;
-	*ret_error = dns_reason(status);
+	*ret_error = nameserver_complaint(status);
 	free(d);
 	return NULL;
+}
+
+/* For the end: what has news is not told any more. */
+static void dns_drop(struct dns *d, enum ask_state state)
+{
+	struct ask *a;
+
+	while ((a = TAILQ_FIRST(&d->lists[state]))) {
+		TAILQ_REMOVE(&d->lists[state], a, link);
+		dns_count(d, state, (uint64_t)-1);
+		event_del(&a->timer);
+		free(a);
+	}
 }
 
 void dns_free(struct dns *d)
@@ -401,12 +386,19 @@ void dns_free(struct dns *d)
 		return;
 	for (a = TAILQ_FIRST(&d->lists[ASK_ASKED]); a; a = TAILQ_NEXT(a, link))
 		a->done = NULL;
-	ares_destroy(d->channel); /* frees those, and the sockets, through the callbacks */
-	ask_list_clear(&d->lists[ASK_WAITING]);
-	ask_list_clear(&d->lists[ASK_FINISHED]);
-	event_del(&d->tick);
+	channel_close(d->channel); /* frees those, and the sockets, through the callbacks */
+	dns_drop(d, ASK_WAITING);
+	dns_drop(d, ASK_ANSWERED);
 	event_del(&d->flush);
 	free(d);
+}
+
+static void question_init(struct question *q, struct ask *a, sa_family_t family)
+{
+	*q = (struct question){.ask = a, .family = family};
+	q->record = family == AF_INET ? &a->answer.ipv4 : &a->answer.ipv6;
+	q->known = a->dns->only != 0 && a->dns->only != family;
+	*q->record = (struct record){.status = RECORD_NO_DATA, .ttl_s = RECORD_TTL_NONE};
 }
 
 int dns_ask(struct dns *d, const char *name, dns_done_fn *done, void *arg)
@@ -418,30 +410,37 @@ int dns_ask(struct dns *d, const char *name, dns_done_fn *done, void *arg)
 	if (!a)
 		return -1;
 	a->dns = d;
-	a->state = ASK_WAITING;
 	a->done = done;
 	a->arg = arg;
+	question_init(&a->ipv4, a, AF_INET);
+	question_init(&a->ipv6, a, AF_INET6);
 	memcpy(a->name, name, size);
 	event_assign(&a->timer, d->base, -1, 0, ask_on_timer, a);
 	if (event_add(&a->timer, &tv) != 0) {
 		free(a);
 		return -1;
 	}
-	TAILQ_INSERT_TAIL(&d->lists[ASK_WAITING], a, link);
-	dns_pump(d);
+	if (ask_locally(a)) {
+		ask_enter(a, ASK_ANSWERED);
+		ask_announce(a);
+	} else {
+		ask_enter(a, ASK_WAITING);
+		dns_pump(d);
+	}
 	return 0;
 }
 
 /* Replace the channel by one that has read resolv.conf as it is now. */
 static int dns_reopen(struct dns *d, const struct dns_options *options)
 {
-	ares_channel old = d->channel;
-	int status = dns_open(d, options, &d->channel);
+	int status;
+	struct channel *old = d->channel, *fresh = dns_open(d, options, &status);
 
-	if (status != ARES_SUCCESS)
+	if (!fresh)
 		return status;
 	d->reopening = true;
-	ares_destroy(old);
+	channel_close(old);
+	d->channel = fresh;
 	d->reopening = false;
 	dns_pump(d);
 	return ARES_SUCCESS;
@@ -449,16 +448,19 @@ static int dns_reopen(struct dns *d, const struct dns_options *options)
 
 int dns_configure(struct dns *d, const struct dns_options *options, const char **ret_error)
 {
-	int before = d->timeout_ms, status;
+	struct dns before = *d;
+	int status;
 
-	d->timeout_ms = options->timeout_ms > 0 ? options->timeout_ms : 1;
+	dns_set(d, options);
 	status = dns_reopen(d, options);
 	if (status == ARES_SUCCESS) {
 		d->own_servers = options->server_count > 0;
 		return 0;
 	}
-	d->timeout_ms = before;
-	*ret_error = dns_reason(status);
+	d->timeout_ms = before.timeout_ms;
+	d->lookups = before.lookups;
+	d->only = before.only;
+	*ret_error = nameserver_complaint(status);
 	return -1;
 }
 

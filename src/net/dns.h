@@ -1,11 +1,12 @@
 /*
  * dns -- asks the hosts file and the name servers: c-ares in an event loop.
  *
- * Belongs to one event loop.  A and AAAA are asked together; names are absolute
- * (no search domains).  At most 512 names are with the servers at a time, further
- * ones wait their turn; how many may wait is for the caller to bound.  Remembers no
- * answers: resolver does.  TCP is used for truncated answers: SIGPIPE has to be
- * ignored by the process.
+ * Belongs to one event loop.  A and AAAA are asked together and answered apart; names
+ * are absolute (no search domains).  A name that the hosts file has is not asked for,
+ * nor is "localhost" and what is below it (RFC 6761 6.3).  At most `lookups` names are
+ * with the servers at a time, further ones wait their turn; how many may wait is for
+ * the caller to bound.  Remembers no answers: resolver does.  TCP is used for truncated
+ * answers: SIGPIPE has to be ignored by the process.
  */
 #ifndef NET_DNS_H
 #define NET_DNS_H
@@ -15,7 +16,7 @@
 #include <stdint.h>
 
 #include "base/attr.h"
-#include "net/addr.h"
+#include "net/record.h"
 
 struct dns;
 struct event_base;
@@ -25,29 +26,23 @@ struct dns_options {
 	const char *const *servers; /* "192.0.2.53", "[2001:db8::53]:5353"; none: resolv.conf */
 	size_t server_count;
 	int timeout_ms;          /* for the whole lookup, waiting for its turn included */
+	size_t lookups;          /* names with the servers at a time, at least 1 */
+	sa_family_t only;        /* AF_INET or AF_INET6: the other is not asked for; 0: both are */
 	struct metrics *metrics; /* borrowed, may be NULL */
 };
 
-enum dns_status {
-	DNS_OK,
-	DNS_NOT_FOUND, /* the name does not exist, or has no address */
-	DNS_FAILED,    /* no server could be asked, or every answer was a failure */
-	DNS_TIMEOUT,
-	DNS_NO_MEMORY
-};
-
-/* At most so many addresses of one name are reported, both families among them if it has both. */
-#define DNS_ADDRS_MAX 16
-
-struct dns_reply {
-	enum dns_status status;
-	uint32_t ttl_s;                   /* the shortest of all records; 0 for the hosts file */
-	size_t count;                     /* above 0 exactly when status is DNS_OK */
-	struct addr addrs[DNS_ADDRS_MAX]; /* best first (RFC 6724); port 0 */
+/*
+ * What is known so far.  A family that is not asked for has RECORD_NO_DATA.  After a time-out
+ * the family without an answer has RECORD_TIMEOUT.
+ */
+struct dns_answer {
+	bool more; /* one of them is not known yet: done is called once more */
+	bool ipv4_known, ipv6_known;
+	struct record ipv4, ipv6; /* means something when it is known */
 };
 
 /* May call dns_free. */
-typedef void dns_done_fn(const struct dns_reply *reply, void *arg);
+typedef void dns_done_fn(const struct dns_answer *answer, void *arg);
 
 /* Returns new, or NULL: *ret_error then is a sentence. */
 struct dns *dns_new(
@@ -57,9 +52,9 @@ struct dns *dns_new(
 void dns_free(struct dns *d);
 
 /*
- * Ask for a name (letters, digits, - _ and dots; copied).  Calls done exactly once,
- * from the event loop, never from inside this call.  -1 when out of memory, then
- * done is not called.
+ * Ask for a name (as name_parse makes it; copied).  Calls done once, or twice: the first
+ * time with `more` when one family is there before the other.  From the event loop,
+ * never from inside this call.  -1 when out of memory, then done is not called.
  */
 MUST_USE int dns_ask(struct dns *d, const char *name, dns_done_fn *done, void *arg);
 

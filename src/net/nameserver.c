@@ -73,16 +73,22 @@ static int set_servers(ares_channel channel, const struct nameserver_options *op
 	return status;
 }
 
+static int rounds_over(size_t servers)
+{
+	return servers > 1 ? 2 : 3;
+}
+
 /*
  * Each round over the servers doubles the time for one.  c-ares has to be through
- * with them before the caller's own timer fires: only at its end does it hand out the
- * addresses of one family when the question for the other got no answer.
+ * with them before the caller's own timer fires: only at its end does it tell whether
+ * all were silent, or one of them has failed.
  */
 static int channel_init(
     const struct nameserver_options *options, size_t servers, ares_channel *ret_channel)
 {
-	char lookups[] = "fb"; /* the hosts file, then DNS, whatever nsswitch.conf says */
-	int tries = servers > 1 ? 2 : 3;
+	/* ares_getaddrinfo reads the hosts file alone; ares_query does not care. */
+	char lookups[] = "f";
+	int tries = rounds_over(servers);
 	int64_t rounds = (1 << tries) - 1;
 	int64_t each = (int64_t)options->timeout_ms * 9 / 10 / ((int64_t)servers * rounds);
 	struct ares_options o = {
@@ -94,10 +100,7 @@ static int channel_init(
 	    .sock_state_cb = options->on_socket_state,
 	    .sock_state_cb_data = options->arg,
 	};
-	/*
-	 * ares_getaddrinfo of 1.18 does not heed NOSEARCH: an empty list of domains and
-	 * no dots needed have the same effect.
-	 */
+	/* Of resolv.conf only the servers count. */
 	int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_NDOTS |
 		   ARES_OPT_DOMAINS | ARES_OPT_SORTLIST | ARES_OPT_EDNSPSZ | ARES_OPT_LOOKUPS |
 		   ARES_OPT_SOCK_STATE_CB;
@@ -108,7 +111,8 @@ static int channel_init(
 }
 
 /* With the servers of resolv.conf: opened again, with times that fit, where it names several. */
-static int open_system(const struct nameserver_options *options, ares_channel *ret_channel)
+static int open_system(
+    const struct nameserver_options *options, ares_channel *ret_channel, int *ret_attempts)
 {
 	struct ares_addr_node *servers = NULL;
 	ares_channel channel;
@@ -126,25 +130,36 @@ static int open_system(const struct nameserver_options *options, ares_channel *r
 		ares_destroy(channel);
 	if (status == ARES_SUCCESS && count > 1)
 		status = channel_init(options, count, &channel);
-	if (status == ARES_SUCCESS)
+	if (status == ARES_SUCCESS) {
 		*ret_channel = channel;
+		*ret_attempts = (int)count * rounds_over(count);
+	}
 	return status;
 }
 
-int nameserver_open(const struct nameserver_options *options, ares_channel *ret_channel)
+int nameserver_open(
+    const struct nameserver_options *options, ares_channel *ret_channel, int *ret_attempts)
 {
 	ares_channel channel;
 	int status;
 
 	if (options->server_count == 0)
-		return open_system(options, ret_channel);
+		return open_system(options, ret_channel, ret_attempts);
 	status = channel_init(options, options->server_count, &channel);
 	if (status != ARES_SUCCESS)
 		return status;
 	status = set_servers(channel, options);
-	if (status == ARES_SUCCESS)
-		*ret_channel = channel;
-	else
+	if (status != ARES_SUCCESS) {
 		ares_destroy(channel);
-	return status;
+		return status;
+	}
+	*ret_channel = channel;
+	*ret_attempts = (int)options->server_count * rounds_over(options->server_count);
+	return ARES_SUCCESS;
+}
+
+const char *nameserver_complaint(int status)
+{
+	return status == ARES_EBADSTR ? "a name server is not an IP address with an optional port"
+				      : ares_strerror(status);
 }

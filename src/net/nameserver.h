@@ -2,8 +2,8 @@
  * nameserver -- the servers that names are asked of, and for how long: a c-ares
  * channel made for them.
  *
- * For dns only.  Names are taken as absolute, the hosts file comes first, EDNS is
- * on, and TCP follows a truncated answer.
+ * For dns only.  ares_query takes names as absolute, with EDNS, and TCP follows a
+ * truncated answer; ares_getaddrinfo looks into the hosts file, and nowhere else.
  */
 #ifndef NET_NAMESERVER_H
 #define NET_NAMESERVER_H
@@ -21,7 +21,14 @@ struct nameserver_options {
 	void *arg;
 };
 
-/* Returns ARES_SUCCESS, or why not; ARES_EBADSTR: a server that is no address. */
-MUST_USE int nameserver_open(const struct nameserver_options *options, ares_channel *ret_channel);
+/*
+ * Returns ARES_SUCCESS, or why not; ARES_EBADSTR: a server that is no address.
+ * *ret_attempts is how often c-ares sends a query when nobody answers.
+ */
+MUST_USE int nameserver_open(
+    const struct nameserver_options *options, ares_channel *ret_channel, int *ret_attempts);
+
+/* A sentence about what nameserver_open returned. */
+const char *nameserver_complaint(int status);
 
 #endif

@@ -5,33 +5,19 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
-#include <time.h>
 
 #include "base/map.h"
 #include "base/metrics.h"
+#include "net/cache.h"
 #include "net/dns.h"
+#include "net/name.h"
+#include "net/order.h"
 
 #define LOOKUPS_MAX 4096 /* names looked up at a time, those waiting for a turn included */
-#define HOST_MAX 253     /* RFC 1035 3.1, as text without the last dot */
-#define LABEL_MAX 63
+#define DELAY_US 50000   /* RFC 8305 3, "Resolution Delay" */
 
-_Static_assert(RESOLVER_ADDRS_MAX == DNS_ADDRS_MAX, "an answer holds what dns reports");
-
-/* A name that can be asked for: lower case, no trailing dot. */
-struct name {
-	size_t len;
-	char text[HOST_MAX + 1];
-};
-
-/* Counted: by the cache and by each asker it is on its way to. */
-struct answer {
-	unsigned refs;
-	unsigned generation;
-	enum resolver_status status;
-	int64_t expires_ms;
-	size_t count;
-	struct addr addrs[];
-};
+_Static_assert(RESOLVER_ADDRS_MAX == 2 * RECORD_ADDRS_MAX, "an answer holds both families");
+_Static_assert(RESOLVER_ADDRS_MAX <= ORDER_MAX, "an answer can be put in order");
 
 TAILQ_HEAD(query_list, resolver_query);
 
@@ -40,148 +26,88 @@ struct lookup {
 	struct resolver *resolver;
 	unsigned generation;
 	struct query_list askers;
+	struct event delay;
+	struct answer *half; /* the addresses of one family, the other is being asked for */
+	bool telling;        /* the half may be told */
 	struct name name;
 };
 
-/* One asker: on the list of a lookup, or (lookup is NULL) of those that are ready. */
+/* One asker: of a lookup until all is known, and among the ready when there is something to tell.
+ */
 struct resolver_query {
-	TAILQ_ENTRY(resolver_query) link;
+	TAILQ_ENTRY(resolver_query) link, ready_link;
 	struct resolver *resolver;
-	struct lookup *lookup;
-	struct answer *answer; /* NULL: out of memory */
+	struct lookup *lookup;       /* NULL: all is known */
+	enum resolver_status status; /* then, and the addresses, if any */
+	struct answer *answer;
+	sa_family_t told; /* the family of the half that was told; 0: none */
+	bool whole, ready;
 	resolver_done_fn *done;
 	void *arg;
 };
 
 struct resolver {
 	struct dns *dns;
+	struct cache *cache;
 	struct map *lookups; /* name to lookup; never full, so it drops nothing by itself */
-	struct map *cache;   /* name to answer; NULL when nothing is to be kept */
-	unsigned generation; /* answers of an older one are not used */
-	int ttl_max_s, ttl_negative_s;
+	sa_family_t awaited;
 	struct metrics *metrics;
 	struct query_list ready;
+	struct event_base *base;
 	struct event deliver;
 	struct addr known[RESOLVER_ADDRS_MAX]; /* what resolver_peek has lent out */
 };
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	/* Goes on while the machine sleeps, as TTLs do. */
-	clock_gettime(CLOCK_BOOTTIME, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-static bool name_byte(char c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
-}
-
-/* Returns -1 for what cannot be asked for. */
-static int name_parse(struct slice text, struct name *ret_name)
-{
-	size_t label = 0;
-
-	if (text.len == 0 || text.len > HOST_MAX)
-		return -1;
-	for (size_t i = 0; i < text.len; i++) {
-		char c = text.ptr[i];
-
-		if (c >= 'A' && c <= 'Z')
-			c = (char)(c - 'A' + 'a');
-		if (c == '.' ? label == 0 : !name_byte(c))
-			return -1;
-		label = c == '.' ? 0 : label + 1;
-		if (label > LABEL_MAX)
-			return -1;
-		ret_name->text[i] = c;
-	}
-	if (label == 0)
-		return -1;
-	ret_name->text[text.len] = '\0';
-	ret_name->len = text.len;
-	return 0;
-}
-
-/* Returns new with one reference, or NULL. */
-static struct answer *answer_new(
-    enum resolver_status status, const struct addr *addrs, size_t count)
-{
-	struct answer *a = calloc(1, sizeof(*a) + count * sizeof(a->addrs[0]));
-
-	if (!a)
-		return NULL;
-	a->refs = 1;
-	a->status = status;
-	a->count = count;
-	if (count > 0)
-		memcpy(a->addrs, addrs, count * sizeof(a->addrs[0]));
-	return a;
-}
-
-static struct answer *answer_ref(struct answer *a)
-{
-	if (a)
-		a->refs++;
-	return a;
-}
-
-static void answer_unref(struct answer *a)
-{
-	if (a && --a->refs == 0)
-		free(a);
-}
-
-static void cache_on_drop(void *value, void *arg)
-{
-	(void)arg;
-	answer_unref(value);
-}
-
-static const struct answer *cache_get(struct resolver *r, const struct name *name)
-{
-	struct answer *a = r->cache ? map_get(r->cache, name->text, name->len) : NULL;
-
-	if (a && (a->generation != r->generation || a->expires_ms <= now_ms())) {
-		answer_unref(map_take(r->cache, name->text, name->len));
-		a = NULL;
-	}
-	return a;
-}
-
-static void cache_put(struct resolver *r, const struct name *name, struct answer *a, uint32_t ttl_s)
-{
-	int64_t keep_s = 0;
-
-	if (a->status == RESOLVER_NOT_FOUND)
-		keep_s = r->ttl_negative_s;
-	else if (a->status == RESOLVER_OK)
-		keep_s = ttl_s < (uint32_t)r->ttl_max_s ? ttl_s : (uint32_t)r->ttl_max_s;
-	if (!r->cache || keep_s <= 0)
-		return;
-	a->expires_ms = now_ms() + keep_s * 1000;
-	/* Out of memory: then it is asked again next time. */
-	if (map_put(r->cache, name->text, name->len, a) == 0)
-		a->refs++;
-}
-
-/* Takes the reference.  The loop will call done. */
-static void query_ready(struct resolver_query *q, struct answer *answer)
+/* The loop will call done. */
+static void query_ready(struct resolver_query *q)
 {
 	struct resolver *r = q->resolver;
 
-	q->answer = answer;
-	q->lookup = NULL;
-	TAILQ_INSERT_TAIL(&r->ready, q, link);
+	if (!q->ready)
+		TAILQ_INSERT_TAIL(&r->ready, q, ready_link);
+	q->ready = true;
 	event_active(&r->deliver, EV_TIMEOUT, 0);
+}
+
+static void query_unready(struct resolver_query *q)
+{
+	if (q->ready)
+		TAILQ_REMOVE(&q->resolver->ready, q, ready_link);
+	q->ready = false;
+}
+
+/* All is known.  Takes the reference; answer may be NULL. */
+static void query_finish(
+    struct resolver_query *q, enum resolver_status status, struct answer *answer)
+{
+	q->lookup = NULL;
+	q->status = status;
+	q->answer = answer;
+	query_ready(q);
 }
 
 static void query_free(struct resolver_query *q)
 {
+	query_unready(q);
+	if (q->lookup)
+		TAILQ_REMOVE(&q->lookup->askers, q, link);
 	answer_unref(q->answer);
 	free(q);
+}
+
+/* The half, or all but the half that was told. */
+static void query_fill(
+    struct resolver_query *q, struct resolver_answer *answer, struct addr addrs[RESOLVER_ADDRS_MAX])
+{
+	const struct answer *a = q->lookup ? q->lookup->half : q->answer;
+
+	*answer = (struct resolver_answer){.addrs = addrs, .more = q->lookup != NULL};
+	answer->status = q->lookup || q->told ? RESOLVER_OK : q->status;
+	for (size_t i = 0; a && i < a->count; i++)
+		if (a->addrs[i].family != q->told)
+			addrs[answer->count++] = a->addrs[i];
+	if (answer->more)
+		q->told = addrs[0].family;
 }
 
 /* One at a time, so that `done` is the last thing to happen and may free us. */
@@ -189,7 +115,7 @@ static void resolver_on_deliver(evutil_socket_t fd, short what, void *arg)
 {
 	struct resolver *r = arg;
 	struct resolver_query *q = TAILQ_FIRST(&r->ready);
-	struct resolver_answer answer = {.status = RESOLVER_NO_MEMORY};
+	struct resolver_answer answer;
 	struct addr addrs[RESOLVER_ADDRS_MAX];
 	resolver_done_fn *done;
 	void *done_arg;
@@ -198,16 +124,12 @@ static void resolver_on_deliver(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (!q)
 		return;
-	TAILQ_REMOVE(&r->ready, q, link);
-	if (q->answer) {
-		answer.status = q->answer->status;
-		answer.count = q->answer->count;
-		answer.addrs = addrs;
-		memcpy(addrs, q->answer->addrs, answer.count * sizeof(addrs[0]));
-	}
+	query_unready(q);
+	query_fill(q, &answer, addrs);
 	done = q->done;
 	done_arg = q->arg;
-	query_free(q);
+	if (!answer.more)
+		query_free(q);
 	if (!TAILQ_EMPTY(&r->ready))
 		event_active(&r->deliver, EV_TIMEOUT, 0);
 	done(&answer, done_arg);
@@ -218,10 +140,10 @@ static void lookup_free(struct lookup *l)
 {
 	struct resolver_query *q;
 
-	while ((q = TAILQ_FIRST(&l->askers))) {
-		TAILQ_REMOVE(&l->askers, q, link);
+	while ((q = TAILQ_FIRST(&l->askers)))
 		query_free(q);
-	}
+	event_del(&l->delay);
+	answer_unref(l->half);
 	free(l);
 }
 
@@ -231,33 +153,95 @@ static void lookup_on_drop(void *value, void *arg)
 	lookup_free(value);
 }
 
-static void lookup_on_reply(const struct dns_reply *reply, void *arg)
+static void lookup_tell_half(struct lookup *l)
 {
-	static const enum resolver_status statuses[] = {
-	    [DNS_OK] = RESOLVER_OK,
-	    [DNS_NOT_FOUND] = RESOLVER_NOT_FOUND,
-	    [DNS_FAILED] = RESOLVER_FAILED,
-	    [DNS_TIMEOUT] = RESOLVER_TIMEOUT,
-	    [DNS_NO_MEMORY] = RESOLVER_NO_MEMORY,
-	};
-	struct lookup *l = arg;
-	struct resolver *r = l->resolver;
-	struct answer *answer = answer_new(statuses[reply->status], reply->addrs, reply->count);
 	struct resolver_query *q;
 
+	l->telling = true;
+	TAILQ_FOREACH(q, &l->askers, link)
+	if (!q->whole)
+		query_ready(q);
+}
+
+static void lookup_on_delay(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	lookup_tell_half(arg);
+}
+
+/* One family is known.  Out of memory: its addresses are told with the other's. */
+static void lookup_half_known(struct lookup *l, const struct record *record)
+{
+	static const struct timeval delay = {0, DELAY_US};
+
+	if (record->status != RECORD_OK)
+		return;
+	l->half = answer_new(RECORD_OK, record->addrs, record->count);
+	if (!l->half)
+		return;
+	order_addrs(l->half->addrs, l->half->count);
+	if (record->addrs[0].family == l->resolver->awaited)
+		lookup_tell_half(l);
+	else
+		event_add(&l->delay, &delay);
+}
+
+static enum resolver_status status_of(enum record_status status)
+{
+	static const enum resolver_status statuses[] = {
+	    [RECORD_OK] = RESOLVER_OK,
+	    [RECORD_NO_NAME] = RESOLVER_NOT_FOUND,
+	    [RECORD_NO_DATA] = RESOLVER_NOT_FOUND,
+	    [RECORD_FAILED] = RESOLVER_FAILED,
+	    [RECORD_TIMEOUT] = RESOLVER_TIMEOUT,
+	    [RECORD_NO_MEMORY] = RESOLVER_NO_MEMORY,
+	};
+
+	return statuses[status];
+}
+
+/* Both are known. */
+static void lookup_finish(struct lookup *l, const struct record *ipv4, const struct record *ipv6)
+{
+	struct resolver *r = l->resolver;
+	enum record_status outcome = record_outcome(ipv4, ipv6);
+	enum resolver_status status = status_of(outcome);
+	struct addr addrs[RESOLVER_ADDRS_MAX];
+	size_t count = ipv6->count + ipv4->count;
+	struct resolver_query *q;
+	struct answer *answer;
+
+	memcpy(addrs, ipv6->addrs, ipv6->count * sizeof(addrs[0]));
+	memcpy(addrs + ipv6->count, ipv4->addrs, ipv4->count * sizeof(addrs[0]));
+	order_addrs(addrs, count);
 	map_take(r->lookups, l->name.text, l->name.len);
+	answer = answer_new(outcome, addrs, count);
 	if (answer) {
 		answer->generation = l->generation;
-		cache_put(r, &l->name, answer, reply->ttl_s);
+		cache_put(r->cache, &l->name, answer, ipv4, ipv6);
+	} else {
+		status = RESOLVER_NO_MEMORY;
 	}
 	while ((q = TAILQ_FIRST(&l->askers))) {
 		TAILQ_REMOVE(&l->askers, q, link);
-		query_ready(q, answer_ref(answer));
+		query_finish(q, status, answer_ref(answer));
 	}
 	answer_unref(answer);
 	lookup_free(l);
 }
 
+static void lookup_on_answer(const struct dns_answer *answer, void *arg)
+{
+	struct lookup *l = arg;
+
+	if (answer->more)
+		lookup_half_known(l, answer->ipv6_known ? &answer->ipv6 : &answer->ipv4);
+	else
+		lookup_finish(l, &answer->ipv4, &answer->ipv6);
+}
+
+/* Returns NULL when out of memory. */
 static struct lookup *lookup_start(struct resolver *r, const struct name *name)
 {
 	struct lookup *l = calloc(1, sizeof(*l));
@@ -265,14 +249,15 @@ static struct lookup *lookup_start(struct resolver *r, const struct name *name)
 	if (!l)
 		return NULL;
 	l->resolver = r;
-	l->generation = r->generation;
+	l->generation = cache_generation(r->cache);
 	l->name = *name;
 	TAILQ_INIT(&l->askers);
+	event_assign(&l->delay, r->base, -1, 0, lookup_on_delay, l);
 	if (map_put(r->lookups, name->text, name->len, l) != 0) {
 		free(l);
 		return NULL;
 	}
-	if (dns_ask(r->dns, l->name.text, lookup_on_reply, l) != 0) {
+	if (dns_ask(r->dns, l->name.text, lookup_on_answer, l) != 0) {
 		map_take(r->lookups, name->text, name->len);
 		free(l);
 		return NULL;
@@ -287,7 +272,9 @@ static int query_join(struct resolver_query *q, const struct name *name)
 	struct lookup *l = map_get(r->lookups, name->text, name->len);
 
 	if (!l && map_count(r->lookups) >= LOOKUPS_MAX) {
-		query_ready(q, answer_new(RESOLVER_FAILED, NULL, 0));
+		if (r->metrics)
+			metrics_add(r->metrics, METRIC_LOOKUPS_REFUSED, 1);
+		query_finish(q, RESOLVER_BUSY, NULL);
 		return 0;
 	}
 	if (!l)
@@ -296,6 +283,8 @@ static int query_join(struct resolver_query *q, const struct name *name)
 		return -1;
 	q->lookup = l;
 	TAILQ_INSERT_TAIL(&l->askers, q, link);
+	if (l->telling)
+		query_ready(q);
 	return 0;
 }
 
@@ -303,12 +292,13 @@ static int query_join(struct resolver_query *q, const struct name *name)
 static bool resolver_known(struct resolver *r, struct slice text, struct name *ret_name,
     struct resolver_answer *ret_answer)
 {
+	struct slice literal = text;
 	const struct answer *cached;
 
 	*ret_answer = (struct resolver_answer){.addrs = r->known};
 	if (text.len > 0 && text.ptr[text.len - 1] == '.')
-		text.len--;
-	if (addr_parse_loose(text, &r->known[0]) == 0) {
+		literal.len--;
+	if (addr_parse_loose(literal, &r->known[0]) == 0) {
 		ret_answer->status = RESOLVER_OK;
 		ret_answer->count = 1;
 		return true;
@@ -318,50 +308,46 @@ static bool resolver_known(struct resolver *r, struct slice text, struct name *r
 		return true;
 	}
 	/* The files first: a change of theirs makes cached answers void. */
-	r->generation += dns_refresh(r->dns);
-	cached = cache_get(r, ret_name);
+	if (dns_refresh(r->dns))
+		cache_void(r->cache);
+	cached = cache_get(r->cache, ret_name);
 	if (!cached)
 		return false;
 	if (r->metrics)
 		metrics_add(r->metrics, METRIC_LOOKUPS_CACHED, 1);
-	ret_answer->status = cached->status;
+	ret_answer->status = status_of(cached->status);
 	ret_answer->count = cached->count;
 	memcpy(r->known, cached->addrs, cached->count * sizeof(r->known[0]));
 	return true;
 }
 
-static struct dns_options resolver_dns(const struct resolver_options *options)
+static struct dns_options dns_options_of(const struct resolver_options *options)
 {
 	return (struct dns_options){
 	    .servers = options->servers,
 	    .server_count = options->server_count,
 	    .timeout_ms = options->timeout_ms,
+	    .lookups = options->lookups,
+	    .only = options->only,
 	    .metrics = options->metrics,
 	};
 }
 
-/* A new cache, in the place of what was there. */
-static int resolver_keep(struct resolver *r, const struct resolver_options *options)
+static struct cache_options cache_options_of(const struct resolver_options *options)
 {
-	struct map *cache = NULL;
-
-	if (options->cache_entries > 0) {
-		cache = map_new(options->cache_entries, cache_on_drop, NULL);
-		if (!cache)
-			return -1;
-	}
-	if (r->cache)
-		map_free(r->cache);
-	r->cache = cache;
-	r->ttl_max_s = options->ttl_max_s > 0 ? options->ttl_max_s : 0;
-	r->ttl_negative_s = options->ttl_negative_s;
-	return 0;
+	return (struct cache_options){
+	    .entries = options->cache_entries,
+	    .ttl_min_s = options->ttl_min_s,
+	    .ttl_max_s = options->ttl_max_s,
+	    .ttl_negative_s = options->ttl_negative_s,
+	};
 }
 
 struct resolver *resolver_new(
     struct event_base *base, const struct resolver_options *options, const char **ret_error)
 {
-	struct dns_options dns = resolver_dns(options);
+	struct dns_options dns = dns_options_of(options);
+	struct cache_options cache = cache_options_of(options);
 	struct resolver *r = calloc(1, sizeof(*r));
 
 	*ret_error = "out of memory";
@@ -369,9 +355,12 @@ struct resolver *resolver_new(
 		return NULL;
 	TAILQ_INIT(&r->ready);
 	event_assign(&r->deliver, base, -1, 0, resolver_on_deliver, r);
+	r->base = base;
+	r->awaited = options->awaited ? options->awaited : AF_INET6;
 	r->metrics = options->metrics;
 	r->lookups = map_new(LOOKUPS_MAX, lookup_on_drop, NULL);
-	if (r->lookups && resolver_keep(r, options) == 0)
+	r->cache = cache_new(&cache);
+	if (r->lookups && r->cache)
 		r->dns = dns_new(base, &dns, ret_error);
 	if (!r->dns) {
 		resolver_free(r);
@@ -383,13 +372,15 @@ struct resolver *resolver_new(
 int resolver_configure(
     struct resolver *r, const struct resolver_options *options, const char **ret_error)
 {
-	struct dns_options dns = resolver_dns(options);
+	struct dns_options dns = dns_options_of(options);
+	struct cache_options cache = cache_options_of(options);
 
 	if (dns_configure(r->dns, &dns, ret_error) != 0)
 		return -1;
+	r->awaited = options->awaited ? options->awaited : AF_INET6;
 	*ret_error = "out of memory";
-	r->generation++;
-	return resolver_keep(r, options);
+	cache_void(r->cache);
+	return cache_configure(r->cache, &cache);
 }
 
 void resolver_free(struct resolver *r)
@@ -401,13 +392,10 @@ void resolver_free(struct resolver *r)
 	dns_free(r->dns);
 	if (r->lookups)
 		map_free(r->lookups);
-	while ((q = TAILQ_FIRST(&r->ready))) {
-		TAILQ_REMOVE(&r->ready, q, link);
+	while ((q = TAILQ_FIRST(&r->ready)))
 		query_free(q);
-	}
 	event_del(&r->deliver);
-	if (r->cache)
-		map_free(r->cache);
+	cache_free(r->cache);
 	free(r);
 }
 
@@ -424,7 +412,9 @@ struct resolver_query *resolver_lookup(
 	q->done = done;
 	q->arg = arg;
 	if (resolver_known(r, name, &to_ask, &known)) {
-		query_ready(q, answer_new(known.status, known.addrs, known.count));
+		struct answer *a = answer_new(RECORD_OK, known.addrs, known.count);
+
+		query_finish(q, a ? known.status : RESOLVER_NO_MEMORY, a);
 	} else if (query_join(q, &to_ask) != 0) {
 		query_free(q);
 		return NULL;
@@ -432,9 +422,15 @@ struct resolver_query *resolver_lookup(
 	return q;
 }
 
+void resolver_whole(struct resolver_query *q)
+{
+	q->whole = true;
+	if (q->lookup)
+		query_unready(q);
+}
+
 void resolver_cancel(struct resolver_query *q)
 {
-	TAILQ_REMOVE(q->lookup ? &q->lookup->askers : &q->resolver->ready, q, link);
 	query_free(q);
 }
 

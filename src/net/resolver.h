@@ -2,16 +2,20 @@
  * resolver -- names to addresses: asynchronous (c-ares), cached by TTL, one
  * query for many askers.
  *
- * Belongs to one worker's event loop.  A and AAAA are asked together; the hosts
- * file comes first.  Literal addresses, in every spelling of addr_parse_loose,
- * are answered without a query.  Addresses come without port.  Failures and
- * time-outs are not cached, and neither is what the hosts file says; a change of that
- * or of resolv.conf is seen within a second and empties the cache.  At most 4096
- * names are looked up at a time, more are answered RESOLVER_FAILED.
+ * Belongs to one worker's event loop.  The hosts file comes first.  Then A and AAAA are
+ * asked together, and the first addresses are told before all are known (RFC 8305 3).
+ * Addresses come best first (RFC 6724), without port.  Literal addresses, in every
+ * spelling of addr_parse_loose, are answered without a query; what name_parse refuses is.
+ * Failures and time-outs are not cached, and an answer that misses one family because of
+ * them only as long as a "no"; record.h says what becomes of two answers without an
+ * address.  A change of the hosts file or of resolv.conf is seen within a second and
+ * empties the cache.  At most 4096 names are looked up at a time, those waiting for their
+ * turn included: more are RESOLVER_BUSY.
  */
 #ifndef NET_RESOLVER_H
 #define NET_RESOLVER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,29 +30,34 @@ struct resolver_query;
 struct resolver_options {
 	const char *const *servers; /* "192.0.2.53", "[2001:db8::53]:5353"; none: resolv.conf */
 	size_t server_count;
-	int timeout_ms;       /* for the whole lookup */
-	size_t cache_entries; /* at most */
-	int ttl_max_s,
-	    ttl_negative_s; /* an answer is kept no longer than this; a "no such name" this long */
+	int timeout_ms;           /* for the whole lookup, waiting for its turn included */
+	size_t cache_entries;     /* at most */
+	int ttl_min_s, ttl_max_s, /* an answer is kept no shorter and no longer; the latter wins */
+	    ttl_negative_s;       /* a "no such name" is kept no longer */
+	size_t lookups;          /* names with the servers at a time, the others wait; at least 1 */
+	sa_family_t only;        /* AF_INET or AF_INET6: nothing else is asked; 0: both are */
+	sa_family_t awaited;     /* the family that the other one is held back for; 0: AF_INET6 */
 	struct metrics *metrics; /* borrowed, may be NULL */
 };
 
 enum resolver_status {
 	RESOLVER_OK,
 	RESOLVER_NOT_FOUND, /* the name does not exist, or has no address */
-	RESOLVER_FAILED,    /* the server answered with a failure, or could not be asked */
-	RESOLVER_TIMEOUT,
-	RESOLVER_BAD_NAME, /* no name that could be asked for */
+	RESOLVER_FAILED,    /* a server answered with a failure, or none could be asked */
+	RESOLVER_TIMEOUT,   /* no server said anything, or our turn did not come in time */
+	RESOLVER_BUSY,      /* too many names are being looked up */
+	RESOLVER_BAD_NAME,  /* no name that could be asked for */
 	RESOLVER_NO_MEMORY
 };
 
-/* At most so many addresses of one name are kept, both families together. */
+/* At most so many addresses of one name, both families together. */
 #define RESOLVER_ADDRS_MAX 16
 
 struct resolver_answer {
 	enum resolver_status status;
+	bool more; /* the other family is still being asked: done is called once more */
 	const struct addr *addrs; /* borrowed until the callback returns; port 0 */
-	size_t count;             /* above 0 exactly when status is RESOLVER_OK */
+	size_t count; /* above 0 exactly when status is RESOLVER_OK, but for the second call */
 };
 
 typedef void resolver_done_fn(const struct resolver_answer *answer, void *arg);
@@ -68,19 +77,33 @@ MUST_USE int resolver_configure(
 void resolver_free(struct resolver *r);
 
 /*
- * Ask for a name (any case; one trailing dot is allowed).  Calls done exactly once,
- * from the event loop: never from inside this call, never after resolver_cancel.
- * Returns a handle that is valid until then, or NULL when out of memory.  done may
+ * Ask for a name (any case; one trailing dot is allowed).  Calls done from the event loop,
+ * never from inside this call, never after resolver_cancel, and exactly once with `more`
+ * false: that is the last call.  Before it there is one call with `more`, or none:
+ *
+ *  - Addresses of the awaited family are told at once, with `more` when the other's answer is
+ *    not there yet.  Those of the other are held back 50 ms, and then told with `more`.
+ *  - The last call after that has RESOLVER_OK and the addresses that are new, none where the
+ *    second family has none, fails or is late.  It comes timeout_ms after the lookup's begin
+ *    at the latest; who needs no more cancels.
+ *  - A family without an address, whatever the reason, waits for the other: a failure is told
+ *    only when both are known, in one call.
+ *
+ * Returns a handle that is valid until the last call, or NULL when out of memory.  done may
  * call any function here, resolver_free too.
  */
 struct resolver_query *resolver_lookup(
     struct resolver *r, struct slice name, resolver_done_fn *done, void *arg);
+
+/* This asker is told once, when all is known.  For between resolver_lookup and its first call. */
+void resolver_whole(struct resolver_query *q);
+
 void resolver_cancel(struct resolver_query *q);
 
 /*
  * The same, answered at once where no waiting is needed (a literal, a cached answer
- * whatever its status, or a bad name).  Returns true and fills *ret_answer (borrowed until the next
- * call into the resolver), or false: use resolver_lookup.
+ * whatever its status, or a bad name; never `more`).  Returns true and fills *ret_answer
+ * (borrowed until the next call into the resolver), or false: use resolver_lookup.
  */
 bool resolver_peek(struct resolver *r, struct slice name, struct resolver_answer *ret_answer);
 

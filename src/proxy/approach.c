@@ -134,6 +134,16 @@ static void approach_on_resolved(const struct resolver_answer *answer, void *arg
 		approach_fail(a, FAIL_NO_MEMORY);
 }
 
+/* Returns false when out of memory. */
+static bool approach_resolve(struct approach *a)
+{
+	a->query =
+	    resolver_lookup(a->plan.resolver, route_host(a->plan.route), approach_on_resolved, a);
+	if (a->query)
+		resolver_whole(a->query);
+	return a->query != NULL;
+}
+
 struct approach *approach_start(
     const struct approach_plan *plan, struct approach_result *ret_result)
 {
@@ -153,9 +163,7 @@ struct approach *approach_start(
 	a = recycle_zero(sizeof(*a));
 	if (a) {
 		a->plan = *plan;
-		if (known ? approach_connect(a)
-			  : (a->query = resolver_lookup(
-				 plan->resolver, host, approach_on_resolved, a)) != NULL)
+		if (known ? approach_connect(a) : approach_resolve(a))
 			return a;
 		recycle_free(a);
 	}

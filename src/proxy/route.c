@@ -32,6 +32,7 @@ enum fail route_resolved(struct route *route, const struct resolver_answer *answ
 	    [RESOLVER_NOT_FOUND] = FAIL_DNS_NOT_FOUND,
 	    [RESOLVER_FAILED] = FAIL_DNS_ERROR,
 	    [RESOLVER_TIMEOUT] = FAIL_DNS_TIMEOUT,
+	    [RESOLVER_BUSY] = FAIL_OVERLOAD,
 	    [RESOLVER_BAD_NAME] = FAIL_DNS_NOT_FOUND,
 	    [RESOLVER_NO_MEMORY] = FAIL_NO_MEMORY,
 	};

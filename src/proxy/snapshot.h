@@ -49,7 +49,8 @@ struct config {
 	struct {
 		char *servers[CONFIG_SERVERS_MAX]; /* borrowed from written.servers */
 		size_t server_count;
-		int cache, ttl_max, ttl_negative; /* entries, seconds, seconds */
+		int cache, lookups;                 /* entries, names */
+		int ttl_min, ttl_max, ttl_negative; /* seconds */
 	} resolver;
 	struct {
 		enum log_target target; /* log.target = "stderr" | "syslog" */

@@ -127,8 +127,10 @@ static struct resolver_options worker_resolving(struct worker *w, const struct c
 	    .server_count = config->resolver.server_count,
 	    .timeout_ms = config->timeouts.resolve * 1000,
 	    .cache_entries = (size_t)config->resolver.cache,
+	    .ttl_min_s = config->resolver.ttl_min,
 	    .ttl_max_s = config->resolver.ttl_max,
 	    .ttl_negative_s = config->resolver.ttl_negative,
+	    .lookups = (size_t)config->resolver.lookups,
 	    .metrics = &w->metrics,
 	};
 }
@@ -137,6 +139,8 @@ static bool worker_resolves_anew(const struct config *old, const struct config *
 {
 	bool differ = old->resolver.server_count != config->resolver.server_count ||
 		      old->resolver.cache != config->resolver.cache ||
+		      old->resolver.lookups != config->resolver.lookups ||
+		      old->resolver.ttl_min != config->resolver.ttl_min ||
 		      old->resolver.ttl_max != config->resolver.ttl_max ||
 		      old->resolver.ttl_negative != config->resolver.ttl_negative ||
 		      old->timeouts.resolve != config->timeouts.resolve;

@@ -19,7 +19,7 @@
 #include "base/metrics.h"
 #include "net/resolver.h"
 
-enum { TYPE_A = 1, TYPE_CNAME = 5, TYPE_AAAA = 28 };
+enum { TYPE_A = 1, TYPE_CNAME = 5, TYPE_SOA = 6, TYPE_AAAA = 28 };
 enum { NOERROR = 0, FORMERR = 1, SERVFAIL = 2, NXDOMAIN = 3, REFUSED = 5 };
 enum {
 	SEND_WELL,
@@ -28,7 +28,10 @@ enum {
 	SEND_WRONG_ID,
 	SEND_CUT,
 	SEND_TINY,
-	SEND_FORMERR
+	SEND_FORMERR,
+	SEND_HELD, /* not before server_release */
+	SEND_SERVFAIL_HELD,
+	SEND_SERVFAIL
 };
 
 /* How the server answers the name "<first>.test". */
@@ -39,6 +42,7 @@ struct zone {
 	int how, how_aaaa;
 	bool truncated; /* over UDP */
 	bool alias;     /* behind a CNAME whose TTL is a tenth */
+	uint32_t soa;   /* TTL and minimum of an SOA record behind the answer; 0: none */
 };
 
 static const struct zone zones[] = {
@@ -65,6 +69,22 @@ static const struct zone zones[] = {
     {.name = "wrong-id", .a = 1, .ttl = 60, .how = SEND_WRONG_ID, .how_aaaa = SEND_WRONG_ID},
     {.name = "cut", .a = 1, .aaaa = 1, .ttl = 60, .how = SEND_CUT, .how_aaaa = SEND_CUT},
     {.name = "tiny", .a = 1, .aaaa = 1, .ttl = 60, .how = SEND_TINY, .how_aaaa = SEND_TINY},
+    {.name = "none-9", .rcode = NXDOMAIN, .soa = 9},
+    {.name = "none-99", .rcode = NXDOMAIN, .soa = 99},
+    {.name = "empty-5", .soa = 5},
+    {.name = "held-a", .a = 2, .aaaa = 3, .ttl = 60, .how = SEND_HELD},
+    {.name = "held-aaaa", .a = 2, .aaaa = 3, .ttl = 60, .how_aaaa = SEND_HELD},
+    {.name = "held-a-alone", .a = 2, .ttl = 60, .how = SEND_HELD},
+    {.name = "held-aaaa-none", .a = 2, .ttl = 60, .how_aaaa = SEND_HELD},
+    {.name = "held-a-fails", .aaaa = 3, .ttl = 60, .how = SEND_SERVFAIL_HELD},
+    {.name = "silent-a", .a = 2, .aaaa = 3, .ttl = 60, .how = SEND_NOTHING},
+    {.name = "fails-aaaa", .a = 1, .ttl = 60, .how_aaaa = SEND_SERVFAIL},
+    {.name = "fails-a", .aaaa = 1, .ttl = 60, .how = SEND_SERVFAIL},
+    {.name = "none-silent", .rcode = NXDOMAIN, .how_aaaa = SEND_NOTHING},
+    {.name = "silent-none", .rcode = NXDOMAIN, .how = SEND_NOTHING},
+    {.name = "empty-silent", .how_aaaa = SEND_NOTHING},
+    {.name = "empty-fails", .how_aaaa = SEND_SERVFAIL},
+    {.name = "fails-silent", .how = SEND_SERVFAIL, .how_aaaa = SEND_NOTHING},
     {.name = "old", .a = 1, .aaaa = 1, .ttl = 60, .how = SEND_FORMERR, .how_aaaa = SEND_FORMERR},
 };
 
@@ -74,6 +94,11 @@ struct server {
 	int queries; /* seen over UDP */
 	int calls;   /* taken over TCP */
 	bool deaf;
+	struct { /* the answer that is held back */
+		uint8_t bytes[1500];
+		size_t len;
+		struct sockaddr_storage to;
+	} held;
 };
 
 /* What the resolver takes for the time is moved by the tests. */
@@ -170,7 +195,17 @@ static size_t answer(const uint8_t *query, size_t len, bool udp, uint8_t out[150
 		out[2] |= 2;
 		return n;
 	}
-	if (z->rcode != NOERROR)
+	if (how == SEND_SERVFAIL || how == SEND_SERVFAIL_HELD)
+		out[3] = 0x80 | SERVFAIL;
+	if (z->soa > 0) {
+		put16(out + 8, 1);
+		n += put_record(out + n, name, TYPE_SOA, z->soa, 22);
+		memset(out + n, 0, 18);
+		n += 18;
+		n += put16(out + n, 0);
+		n += put16(out + n, z->soa);
+	}
+	if (z->rcode != NOERROR || how == SEND_SERVFAIL || how == SEND_SERVFAIL_HELD)
 		return n;
 	put16(out + 6, (unsigned)(type == TYPE_A ? z->a : z->aaaa));
 	if (z->alias) {
@@ -189,6 +224,26 @@ static size_t answer(const uint8_t *query, size_t len, bool udp, uint8_t out[150
 	if (how == SEND_WRONG_ID)
 		out[0] ^= 0xff;
 	return n;
+}
+
+static bool is_held(const struct zone *z, const uint8_t *query, size_t len)
+{
+	size_t end = 12;
+	int how;
+
+	while (end < len && query[end] != 0)
+		end += query[end] + 1U;
+	how = query[end + 2] == TYPE_A ? z->how : z->how_aaaa;
+	return how == SEND_HELD || how == SEND_SERVFAIL_HELD;
+}
+
+static void server_release(struct server *s)
+{
+	assert_true(s->held.len > 0);
+	assert_int_equal(sendto(s->udp, s->held.bytes, s->held.len, 0,
+			     (struct sockaddr *)&s->held.to, sizeof(struct sockaddr_in)),
+	    s->held.len);
+	s->held.len = 0;
 }
 
 static void server_on_udp(evutil_socket_t fd, short what, void *arg)
@@ -215,6 +270,13 @@ static void server_on_udp(evutil_socket_t fd, short what, void *arg)
 		(void)!sendto(fd, noise, 600, 0, (struct sockaddr *)&from, from_len);
 		memcpy(noise, query, 12); /* the right id, and nonsense behind it */
 		(void)!sendto(fd, noise, 40, 0, (struct sockaddr *)&from, from_len);
+	}
+	if (n > 0 && z && is_held(z, query, (size_t)len)) {
+		/* Asked once more, it is the same answer. */
+		memcpy(s->held.bytes, out, n);
+		s->held.len = n;
+		s->held.to = from;
+		return;
 	}
 	if (n > 0)
 		assert_int_equal(sendto(fd, out, n, 0, (struct sockaddr *)&from, from_len), n);
@@ -321,9 +383,9 @@ struct asker {
 	struct resolver_query *handle;
 	struct resolver_answer answer;
 	struct addr addrs[RESOLVER_ADDRS_MAX];
-	int called;
+	int called, halves;    /* for the last time, and with more to come */
 	struct asker *cancels; /* another one, from its callback */
-	bool frees, asks_again;
+	bool frees, asks_again, asked_again;
 };
 
 struct fixture {
@@ -352,22 +414,34 @@ static void asker_on_done(const struct resolver_answer *answer_is, void *arg)
 	struct fixture *f = a->f;
 
 	assert_false(f->in_call);
-	assert_int_equal(answer_is->count > 0, answer_is->status == RESOLVER_OK);
-	assert_true(answer_is->count <= RESOLVER_ADDRS_MAX);
-	a->handle = NULL;
-	a->called++;
-	a->answer = *answer_is;
+	assert_int_equal(a->called, a->asked_again);
+	assert_true(answer_is->status != RESOLVER_OK || answer_is->count > 0 || a->halves == 1);
+	assert_true(answer_is->status == RESOLVER_OK || (answer_is->count == 0 && a->halves == 0));
+	assert_true(a->answer.count + answer_is->count <= RESOLVER_ADDRS_MAX);
 	for (size_t i = 0; i < answer_is->count; i++) {
-		a->addrs[i] = answer_is->addrs[i];
-		assert_int_equal(a->addrs[i].port, 0);
+		assert_int_equal(answer_is->addrs[i].port, 0);
+		for (size_t k = 0; k < a->answer.count; k++)
+			assert_false(addr_equal(&a->addrs[k], &answer_is->addrs[i]));
+		a->addrs[a->answer.count++] = answer_is->addrs[i];
 	}
 	a->answer.addrs = a->addrs;
+	a->answer.status = answer_is->status;
+	if (answer_is->more) {
+		a->halves++;
+		assert_int_equal(a->halves, 1);
+	} else {
+		a->handle = NULL;
+		a->called++;
+	}
 	if (a->cancels) {
 		resolver_cancel(a->cancels->handle);
 		a->cancels->handle = NULL;
 	}
-	if (a->asks_again) {
+	if (a->asks_again && !answer_is->more) {
 		a->asks_again = false;
+		a->asked_again = true;
+		a->answer.count = 0;
+		a->halves = 0;
 		ask(f, a, "dual.test");
 	} else if (a->frees) {
 		resolver_free(f->resolver);
@@ -408,7 +482,7 @@ static void fixture_open(struct fixture *f, int timeout_ms, struct resolver_opti
 static struct resolver_options usual(void)
 {
 	return (struct resolver_options){
-	    .cache_entries = 100, .ttl_max_s = 3600, .ttl_negative_s = 10};
+	    .cache_entries = 100, .ttl_max_s = 3600, .ttl_negative_s = 10, .lookups = 256};
 }
 
 static void fixture_close(struct fixture *f)
@@ -471,20 +545,32 @@ static const struct {
     {"six.test", RESOLVER_OK, 0, 2, 2},
     {"a_b-c.test", RESOLVER_OK, 1, 0, 2},
     {"many.test", RESOLVER_OK, 8, 8, 2},
-    {"lots-of-four.test", RESOLVER_OK, 14, 2, 2},
-    {"lots-of-six.test", RESOLVER_OK, 1, 15, 2},
-    {"only-four.test", RESOLVER_OK, 16, 0, 2},
+    {"lots-of-four.test", RESOLVER_OK, 8, 2, 2},
+    {"lots-of-six.test", RESOLVER_OK, 1, 8, 2},
+    {"only-four.test", RESOLVER_OK, 8, 0, 2},
     {"alias.test", RESOLVER_OK, 1, 0, 2},
     {"zero.test", RESOLVER_OK, 1, 1, 2},
     {"truncated.test", RESOLVER_OK, 1, 1, 2},
     {"noise.test", RESOLVER_OK, 1, 0, 2},
     {"half.test", RESOLVER_OK, 1, 0, -1},
-    {"old.test", RESOLVER_OK, 1, 0, -1},
+    {"old.test", RESOLVER_OK, 1, 1, 4},
+    {"fails-aaaa.test", RESOLVER_OK, 1, 0, -1},
+    {"fails-a.test", RESOLVER_OK, 0, 1, -1},
+    {"silent-a.test", RESOLVER_OK, 0, 3, -1},
+    {"empty-fails.test", RESOLVER_FAILED, 0, 0, -1},
+    {"none-silent.test", RESOLVER_NOT_FOUND, 0, 0, -1},
+    {"silent-none.test", RESOLVER_TIMEOUT, 0, 0, -1},
+    {"empty-silent.test", RESOLVER_TIMEOUT, 0, 0, -1},
+    {"fails-silent.test", RESOLVER_FAILED, 0, 0, -1},
     {"none.test", RESOLVER_NOT_FOUND, 0, 0, 2},
     {"empty.test", RESOLVER_NOT_FOUND, 0, 0, 2},
     {"servfail.test", RESOLVER_FAILED, 0, 0, -1},
     {"refused.test", RESOLVER_FAILED, 0, 0, -1},
     {"cut.test", RESOLVER_FAILED, 0, 0, 2},
+    {"a.LOCALhost.", RESOLVER_OK, 1, 1, 0},
+    {"1.2.3.4.5", RESOLVER_BAD_NAME, 0, 0, 0},
+    {"256.256.256.256", RESOLVER_BAD_NAME, 0, 0, 0},
+    {"dual.0x1", RESOLVER_BAD_NAME, 0, 0, 0},
     {"tiny.test", RESOLVER_TIMEOUT, 0, 0, -1},
     {"wrong-id.test", RESOLVER_TIMEOUT, 0, 0, -1},
     {"silent.test", RESOLVER_TIMEOUT, 0, 0, -1},
@@ -518,7 +604,10 @@ static void test_answers(void **state)
 		struct fixture f;
 		struct asker a;
 
-		fixture_open(&f, answers[i].status == RESOLVER_TIMEOUT ? 300 : 2000, usual());
+		bool waits = answers[i].status == RESOLVER_TIMEOUT ||
+			     strstr(answers[i].name, "silent") || strstr(answers[i].name, "half");
+
+		fixture_open(&f, waits ? 300 : 2000, usual());
 		a = ask_and_wait(&f, answers[i].name);
 		if (a.answer.status != answers[i].status ||
 		    count_of(&a, AF_INET) != answers[i].four ||
@@ -606,6 +695,18 @@ static const struct {
 	bool cached;
 } ages[] = {
     {"dual.test", 3600, 10, 0, true},
+    {"none-9.test", 3600, 3600, 8, true},
+    {"none-9.test", 3600, 3600, 10, false},
+    {"none-99.test", 3600, 10, 8, true},
+    {"none-99.test", 3600, 10, 11, false},
+    {"empty-5.test", 3600, 10, 4, true},
+    {"empty-5.test", 3600, 10, 6, false},
+    /* The addresses of one family are remembered as long as a "no". */
+    {"fails-aaaa.test", 3600, 10, 8, true},
+    {"fails-aaaa.test", 3600, 10, 11, false},
+    {"fails-aaaa.test", 3600, 0, 0, false},
+    {"none-silent.test", 3600, 10, 8, true},
+    {"silent-none.test", 3600, 10, 0, false},
     {"dual.test", 3600, 10, 58, true},
     {"dual.test", 3600, 10, 61, false},
     {"dual.test", 30, 10, 28, true},
@@ -639,7 +740,7 @@ static void test_cache(void **state)
 
 		o.ttl_max_s = ages[i].ttl_max_s;
 		o.ttl_negative_s = ages[i].ttl_negative_s;
-		fixture_open(&f, 2000, o);
+		fixture_open(&f, strstr(ages[i].name, "silent") ? 300 : 2000, o);
 		assert_false(resolver_peek(f.resolver, name, &peeked));
 		first = ask_and_wait(&f, ages[i].name);
 		queries = f.server.queries;
@@ -797,13 +898,227 @@ static void test_too_many_names(void **state)
 	for (size_t i = COUNT; i-- > 0;) {
 		wait_for(&f, &askers[i]);
 		assert_int_equal(
-		    askers[i].answer.status, i < MAX ? RESOLVER_TIMEOUT : RESOLVER_FAILED);
+		    askers[i].answer.status, i < MAX ? RESOLVER_TIMEOUT : RESOLVER_BUSY);
 	}
 	wait_for(&f, &again);
 	assert_int_equal(again.answer.status, RESOLVER_TIMEOUT);
+	assert_true(f.metrics.values[METRIC_LOOKUPS_REFUSED] == COUNT - MAX);
 	/* What the server left open does not block the names that follow. */
 	assert_int_equal(ask_and_wait(&f, "dual.test").answer.status, RESOLVER_OK);
 	free(askers);
+	fixture_close(&f);
+}
+
+/* What comes first is told when it is time, and what comes second after it. */
+static const struct {
+	const char *name;
+	sa_family_t first; /* told before the rest; 0: all is told in one call */
+	size_t four, six;
+	sa_family_t awaited; /* 0: IPv6 */
+} halves[] = {
+    {"held-a.test", AF_INET6, 2, 3, 0},
+    {"held-aaaa.test", AF_INET, 2, 3, 0},
+    {"held-a.test", AF_INET6, 2, 3, AF_INET},
+    {"held-aaaa.test", AF_INET, 2, 3, AF_INET},
+    {"held-a-fails.test", AF_INET6, 0, 3, 0},
+    {"held-aaaa-none.test", AF_INET, 2, 0, 0},
+    {"held-a-alone.test", 0, 2, 0, 0},
+    {"silent-a.test", AF_INET6, 0, 3, 0},
+    {"half.test", AF_INET, 1, 0, 0},
+    {"dual.test", 0, 1, 1, 0},
+    {"servfail.test", 0, 0, 0, 0},
+};
+
+static int64_t real_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void await_half_or_all(struct fixture *f, struct asker *a)
+{
+	while (a->halves + a->called == 0 && f->server.held.len == 0)
+		event_base_loop(f->base, EVLOOP_ONCE);
+	/* Long enough for all that is told without the other half. */
+	for (int64_t until = real_ms() + 200; a->halves + a->called == 0 && real_ms() < until;)
+		event_base_loop(f->base, EVLOOP_NONBLOCK);
+}
+
+static void test_halves(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(halves); i++) {
+		struct resolver_options o = usual();
+		struct resolver_answer peeked;
+		struct slice name = {halves[i].name, strlen(halves[i].name)};
+		struct asker a = {0}, late = {0}, whole = {0}, gone = {0};
+		struct fixture f;
+		int64_t begin = real_ms();
+
+		o.awaited = halves[i].awaited;
+		fixture_open(&f, strncmp(halves[i].name, "held", 4) == 0 ? 9000 : 500, o);
+		ask(&f, &a, halves[i].name);
+		ask(&f, &whole, halves[i].name);
+		resolver_whole(whole.handle);
+		await_half_or_all(&f, &a);
+		if (a.halves != (halves[i].first != 0))
+			fail_msg("row %zu, %s: %d halves", i, halves[i].name, a.halves);
+		assert_int_equal(whole.halves, 0);
+		if (halves[i].first) {
+			assert_int_equal(count_of(&a, halves[i].first), a.answer.count);
+			/* A timer may be a millisecond early for another clock. */
+			if (halves[i].first != (o.awaited ? o.awaited : AF_INET6))
+				assert_true(real_ms() - begin >= 49);
+			assert_false(resolver_peek(f.resolver, name, &peeked));
+			/* Who comes later is told the half at once, or nothing, having gone. */
+			ask(&f, &gone, halves[i].name);
+			ask(&f, &late, halves[i].name);
+			resolver_cancel(gone.handle);
+			while (late.halves == 0)
+				event_base_loop(f.base, EVLOOP_ONCE);
+			assert_int_equal(late.called, 0);
+		}
+		/* A failure is asked about again. */
+		while (a.called == 0) {
+			if (f.server.held.len > 0)
+				server_release(&f.server);
+			event_base_loop(f.base, EVLOOP_ONCE);
+		}
+		wait_for(&f, &a);
+		wait_for(&f, &whole);
+		assert_int_equal(count_of(&a, AF_INET), halves[i].four);
+		assert_int_equal(count_of(&a, AF_INET6), halves[i].six);
+		assert_int_equal(whole.halves, 0);
+		assert_int_equal(whole.answer.count, a.answer.count);
+		if (halves[i].first) {
+			wait_for(&f, &late);
+			assert_int_equal(late.answer.count, a.answer.count);
+		}
+		assert_int_equal(gone.called + gone.halves, 0);
+		fixture_close(&f);
+	}
+}
+
+/* From the callback that has told the half. */
+static void test_cancelled_after_half(void **state)
+{
+	struct resolver_answer peeked;
+	struct asker first = {0}, second = {0};
+	struct fixture f;
+
+	(void)state;
+	fixture_open(&f, 9000, usual());
+	first.cancels = &second;
+	ask(&f, &first, "held-a.test");
+	ask(&f, &second, "held-a.test");
+	while (first.halves == 0)
+		event_base_loop(f.base, EVLOOP_ONCE);
+	while (f.server.held.len == 0)
+		event_base_loop(f.base, EVLOOP_ONCE);
+	resolver_cancel(first.handle);
+	server_release(&f.server);
+	while (!resolver_peek(f.resolver, SLICE("held-a.test"), &peeked))
+		event_base_loop(f.base, EVLOOP_ONCE);
+	assert_int_equal(peeked.count, 5);
+	assert_false(peeked.more);
+	assert_int_equal(first.called + second.called + second.halves, 0);
+	fixture_close(&f);
+}
+
+static void test_freed_at_half(void **state)
+{
+	struct asker first = {.frees = true}, second = {0};
+	struct fixture f;
+
+	(void)state;
+	fixture_open(&f, 9000, usual());
+	ask(&f, &first, "held-a.test");
+	ask(&f, &second, "held-a.test");
+	while (first.halves == 0)
+		event_base_loop(f.base, EVLOOP_ONCE);
+	event_base_loop(f.base, EVLOOP_NONBLOCK);
+	assert_int_equal(first.called + second.called + second.halves, 0);
+	fixture_close(&f);
+}
+
+static void test_one_family_only(void **state)
+{
+	static const sa_family_t families[] = {AF_INET, AF_INET6};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(families); i++) {
+		struct resolver_options o = usual();
+		struct fixture f;
+		struct asker a;
+
+		o.only = families[i];
+		fixture_open(&f, 2000, o);
+		a = ask_and_wait(&f, "dual.test");
+		assert_int_equal(a.halves, 0);
+		assert_int_equal(a.answer.count, 1);
+		assert_int_equal(a.addrs[0].family, families[i]);
+		assert_int_equal(f.server.queries, 1);
+		a = ask_and_wait(&f, families[i] == AF_INET ? "six.test" : "four.test");
+		assert_int_equal(a.answer.status, RESOLVER_NOT_FOUND);
+		a = ask_and_wait(&f, "a.localhost");
+		assert_int_equal(a.answer.count, 1);
+		assert_int_equal(a.addrs[0].family, families[i]);
+		fixture_close(&f);
+	}
+}
+
+/* No shorter than ttl_min, but ttl_max wins; what does not exist is not made to last. */
+static void test_ttl_min(void **state)
+{
+	struct resolver_options o = usual();
+	struct resolver_answer peeked;
+	struct fixture f;
+
+	(void)state;
+	o.ttl_min_s = 20;
+	fixture_open(&f, 2000, o);
+	ask_and_wait(&f, "zero.test");
+	ask_and_wait(&f, "dual.test");
+	ask_and_wait(&f, "none-9.test");
+	*clock_ahead_s() += 18;
+	assert_true(resolver_peek(f.resolver, SLICE("zero.test"), &peeked));
+	assert_false(resolver_peek(f.resolver, SLICE("none-9.test"), &peeked));
+	*clock_ahead_s() += 3;
+	assert_false(resolver_peek(f.resolver, SLICE("zero.test"), &peeked));
+	assert_true(resolver_peek(f.resolver, SLICE("dual.test"), &peeked));
+	fixture_close(&f);
+	o.ttl_max_s = 0;
+	fixture_open(&f, 2000, o);
+	ask_and_wait(&f, "dual.test");
+	assert_false(resolver_peek(f.resolver, SLICE("dual.test"), &peeked));
+	fixture_close(&f);
+}
+
+/* One goes to the servers, the next waits until time is out for the first. */
+static void test_turns(void **state)
+{
+	struct resolver_options o = usual();
+	struct asker first = {0}, second = {0};
+	struct fixture f;
+
+	(void)state;
+	o.lookups = 1;
+	fixture_open(&f, 9000, o);
+	ask(&f, &first, "held-a-alone.test");
+	ask(&f, &second, "dual.test");
+	assert_true(f.metrics.values[METRIC_LOOKUPS] == 1);
+	assert_true(f.metrics.values[METRIC_LOOKUPS_WAITING] == 1);
+	while (f.server.held.len == 0)
+		event_base_loop(f.base, EVLOOP_ONCE);
+	assert_int_equal(second.called + second.halves, 0);
+	assert_int_equal(f.server.queries, 2);
+	server_release(&f.server);
+	wait_for(&f, &first);
+	wait_for(&f, &second);
+	assert_true(f.metrics.values[METRIC_LOOKUPS] == 0);
+	assert_true(f.metrics.values[METRIC_LOOKUPS_WAITING] == 0);
 	fixture_close(&f);
 }
 
@@ -1041,6 +1356,12 @@ int main(void)
 	    cmocka_unit_test(test_cancelled_lookup_fills_cache),
 	    cmocka_unit_test(test_many_names),
 	    cmocka_unit_test(test_too_many_names),
+	    cmocka_unit_test(test_halves),
+	    cmocka_unit_test(test_cancelled_after_half),
+	    cmocka_unit_test(test_freed_at_half),
+	    cmocka_unit_test(test_one_family_only),
+	    cmocka_unit_test(test_ttl_min),
+	    cmocka_unit_test(test_turns),
 	    cmocka_unit_test(test_free_under_way),
 	    cmocka_unit_test(test_free_in_callback),
 	    cmocka_unit_test(test_ask_in_callback),

@@ -1,0 +1,153 @@
+#include "net/cache.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/map.h"
+#include "net/name.h"
+
+struct cache {
+	struct map *answers; /* by name; NULL when nothing is to be kept */
+	unsigned generation; /* answers of an older one are not used */
+	struct cache_options options;
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	/* Goes on while the machine sleeps, as TTLs do. */
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+struct answer *answer_new(enum record_status status, const struct addr *addrs, size_t count)
+{
+	struct answer *a = calloc(1, sizeof(*a) + count * sizeof(a->addrs[0]));
+
+	if (!a)
+		return NULL;
+	a->refs = 1;
+	a->status = status;
+	a->count = count;
+	if (count > 0)
+		memcpy(a->addrs, addrs, count * sizeof(a->addrs[0]));
+	return a;
+}
+
+struct answer *answer_ref(struct answer *a)
+{
+	if (a)
+		a->refs++;
+	return a;
+}
+
+void answer_unref(struct answer *a)
+{
+	if (a && --a->refs == 0)
+		free(a);
+}
+
+static void cache_on_drop(void *value, void *arg)
+{
+	(void)arg;
+	answer_unref(value);
+}
+
+struct cache *cache_new(const struct cache_options *options)
+{
+	struct cache *c = calloc(1, sizeof(*c));
+
+	if (c && cache_configure(c, options) != 0) {
+		free(c);
+		c = NULL;
+	}
+	return c;
+}
+
+void cache_free(struct cache *c)
+{
+	if (c && c->answers)
+		map_free(c->answers);
+	free(c);
+}
+
+int cache_configure(struct cache *c, const struct cache_options *options)
+{
+	struct map *answers = NULL;
+
+	if (options->entries > 0) {
+		answers = map_new(options->entries, cache_on_drop, NULL);
+		if (!answers)
+			return -1;
+	}
+	if (c->answers)
+		map_free(c->answers);
+	c->answers = answers;
+	c->options = *options;
+	c->generation++;
+	return 0;
+}
+
+void cache_void(struct cache *c)
+{
+	c->generation++;
+}
+
+unsigned cache_generation(const struct cache *c)
+{
+	return c->generation;
+}
+
+const struct answer *cache_get(struct cache *c, const struct name *name)
+{
+	struct answer *a = c->answers ? map_get(c->answers, name->text, name->len) : NULL;
+
+	if (a && (a->generation != c->generation || a->expires_ms <= now_ms())) {
+		answer_unref(map_take(c->answers, name->text, name->len));
+		a = NULL;
+	}
+	return a;
+}
+
+/* The least time of the records that say the same as the answer does: addresses, or none. */
+static int64_t keep_s(const struct cache_options *o, const struct answer *a,
+    const struct record *ipv4, const struct record *ipv6)
+{
+	const struct record *records[] = {ipv4, ipv6};
+	int64_t ttl = RECORD_TTL_NONE;
+	bool failed = false;
+
+	for (size_t i = 0; i < ARRAY_LEN(records); i++) {
+		const struct record *r = records[i];
+		bool no = r->status == RECORD_NO_NAME || r->status == RECORD_NO_DATA;
+
+		failed |= r->status != RECORD_OK && !no;
+		if ((a->count > 0 ? r->status == RECORD_OK : no) && r->ttl_s < ttl)
+			ttl = r->ttl_s;
+	}
+	if (a->status == RECORD_OK) {
+		ttl = ttl > o->ttl_min_s ? ttl : o->ttl_min_s;
+		ttl = ttl < o->ttl_max_s ? ttl : o->ttl_max_s;
+	}
+	if (a->status != RECORD_OK || failed)
+		ttl = ttl < o->ttl_negative_s ? ttl : o->ttl_negative_s;
+	return ttl;
+}
+
+void cache_put(struct cache *c, const struct name *name, struct answer *a,
+    const struct record *ipv4, const struct record *ipv6)
+{
+	int64_t keep;
+
+	if (a->status != RECORD_OK && a->status != RECORD_NO_NAME && a->status != RECORD_NO_DATA)
+		return;
+	keep = keep_s(&c->options, a, ipv4, ipv6);
+	if (!c->answers || keep <= 0)
+		return;
+	a->expires_ms = now_ms() + keep * 1000;
+	/* Out of memory: then it is asked again next time. */
+	if (map_put(c->answers, name->text, name->len, a) == 0)
+		answer_ref(a);
+}
