@@ -5,9 +5,10 @@ import socket
 
 import pytest
 
-pytest.register_assert_rewrite("peers", "daemon")
+pytest.register_assert_rewrite("peers", "daemon", "nameserver")
 
 import daemon  # noqa: E402
+import nameserver  # noqa: E402
 import peers  # noqa: E402
 
 
@@ -102,6 +103,21 @@ def names(stage):
         return started
 
     return start
+
+
+@pytest.fixture
+def scripted(stage):
+    """scripted(script): a running nameserver.Scripted; its address is for resolver.servers."""
+    started = []
+
+    def start(script):
+        started.append(nameserver.Scripted(script))
+        stage.servers.append(started[-1])
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.check()
 
 
 @pytest.fixture
