@@ -4,10 +4,10 @@ VERSION := 0.1.0
 
 # The rooms, bottom-up: a file may include only what stands before it (make floors).
 ROOMS := base/attr base/slice base/recycle base/spare base/text base/log base/map base/bucket base/metrics \
-	base/sd base/supervisor base/identity base/sandbox \
+	base/sd base/supervisor base/identity base/sandbox base/zone \
 	net/addr net/reserve net/listener net/holder net/name net/record net/order net/watch net/nameserver net/channel net/dns net/cache net/resolver net/deadline net/family net/source net/preference net/dial net/race net/connector net/pipe net/pace net/wire net/tunnel \
 	http/reply http/target http/byte http/field http/scan http/head http/body http/headers http/home \
-	policy/acl policy/limit policy/tempo \
+	policy/special policy/hours policy/catalog policy/acl policy/limit policy/tempo \
 	proxy/syntax proxy/notation proxy/snapshot proxy/key proxy/load proxy/config proxy/accesslog proxy/tide proxy/refusal proxy/route proxy/intake proxy/door proxy/pool proxy/origin proxy/upstream proxy/approach proxy/relay proxy/patience proxy/forward proxy/junction proxy/exchange \
 	proxy/places proxy/service proxy/confinement proxy/worker proxy/descriptors proxy/rehearsal proxy/daemon main
 
@@ -17,7 +17,7 @@ NEEDS_BUILD := gcc libc6-dev pkg-config libevent-dev libconfig-dev libc-ares-dev
 NEEDS_TEST := libcmocka-dev python3-pytest python3-pytest-timeout python3-pytest-xdist \
 	python3-requests python3-websockets python3-websocket curl wget git nginx-light \
 	libnginx-mod-http-dav-ext fcgiwrap \
-	dnsmasq-base nodejs openssl chromium ca-certificates iproute2 procps logrotate libsystemd0
+	dnsmasq-base nodejs openssl chromium ca-certificates tzdata iproute2 procps logrotate libsystemd0
 NEEDS_FUZZ := clang libclang-rt-14-dev
 NEEDS_LINT := clang-format clang-tidy cppcheck
 NEEDS_SYSTEMD := systemd
