@@ -4,12 +4,15 @@
 #include <string.h>
 
 #define DEPTH_MAX 8
-#define SETTINGS_MAX 1000 /* libconfig looks for duplicates in quadratic time */
+#define SETTINGS_MAX 1000 /* of a group: libconfig looks for duplicates in quadratic time */
+
+#define INT_MOST "2147483647"
 
 struct scan {
 	char *pos;
 	unsigned line;
-	int depth, settings;
+	int depth;
+	int settings[DEPTH_MAX + 2]; /* of the group that is open at each depth */
 };
 
 /* Behind the end mark; the scanner of libconfig 1.5 takes a missing one for the end of the file. */
@@ -48,8 +51,8 @@ static const char *scan_comment(struct scan *s)
 }
 
 /*
- * libconfig 1.5 wraps integers around: 4294967297 would be 1.  Nothing here goes
- * above eight digits, so a larger one becomes nine nines, out of range.
+ * libconfig 1.5 wraps integers around: 4294967297 would be 1.  Nothing here goes as
+ * high as an int does, so a larger one becomes that, out of range.
  */
 static void scan_number(struct scan *s)
 {
@@ -57,12 +60,25 @@ static void scan_number(struct scan *s)
 	char *start = s->pos + (hex ? 2 : 0);
 	size_t len = strspn(start, hex ? "0123456789abcdefABCDEF" : "0123456789");
 	char *end = start + len;
+	bool fits = hex ? len <= 7 : len <= 9 || (len == 10 && memcmp(start, INT_MOST, 10) <= 0);
 
-	if (len > (hex ? 7 : 9) && *end != '.' && *end != 'e' && *end != 'E') {
+	if (!fits && *end != '.' && *end != 'e' && *end != 'E') {
 		memset(s->pos, '0', (size_t)(end - s->pos));
-		memset(end - 9, '9', 9);
+		memcpy(end - 10, INT_MOST, 10);
 	}
 	s->pos = end;
+}
+
+/* A mark that is neither of a value nor of a name. */
+static void scan_mark(struct scan *s, char c)
+{
+	s->line += c == '\n';
+	s->settings[s->depth] += c == '=' || c == ':';
+	if (strchr("{[(", c) != NULL)
+		s->settings[++s->depth] = 0;
+	else if (strchr("}])", c) != NULL && s->depth > 0)
+		s->depth--;
+	s->pos++;
 }
 
 /* One step; NULL, or a sentence why the text on this line is refused. */
@@ -84,16 +100,13 @@ static const char *scan_step(struct scan *s)
 	} else if (c == '#' || (c == '/' && s->pos[1] == '/')) {
 		s->pos += strcspn(s->pos, "\n");
 	} else {
-		s->line += c == '\n';
-		s->settings += c == '=' || c == ':';
-		s->depth += (strchr("{[(", c) != NULL) - (strchr("}])", c) != NULL);
-		s->pos++;
+		scan_mark(s, c);
 	}
 	if (c == '@')
 		return "@include is not supported: write everything into one file";
 	if (s->depth > DEPTH_MAX)
 		return "nested too deeply";
-	return s->settings > SETTINGS_MAX ? "too many settings" : NULL;
+	return s->settings[s->depth] > SETTINGS_MAX ? "too many settings" : NULL;
 }
 
 const char *syntax_check(struct text *text, unsigned *ret_line)
