@@ -54,11 +54,13 @@ static const struct face {
     [FAIL_CLIENT_DENIED] = {403, "client_denied", "http_request_denied",
 	"Your computer is not allowed to use this proxy. Please ask who runs it."},
     [FAIL_PORT_DENIED] = {403, "port_denied", "http_request_denied",
-	"This proxy does not allow tunnels to that port. Please check the address, or ask who runs "
-	"the proxy."},
+	"This proxy does not allow connections to that port. Please check the address, or ask who "
+	"runs the proxy."},
     [FAIL_ADDRESS_DENIED] = {403, "address_denied", "destination_ip_prohibited",
 	"This proxy does not allow connections to that address. Please check the name, or ask who "
 	"runs the proxy."},
+    [FAIL_RULE_DENIED] = {403, "rule_denied", "http_request_denied",
+	"This proxy does not allow that, by a rule that it has. Please ask who runs the proxy."},
     [FAIL_CLIENT_CONNECTIONS] = {429, "client_connections", "http_request_denied",
 	"Your computer has as many connections to this proxy as it may have. Please try again when "
 	"some of them are closed."},

@@ -32,8 +32,9 @@ enum fail {
 	FAIL_LOOP,           /* 508 */
 	/* policy */
 	FAIL_CLIENT_DENIED,  /* 403 */
-	FAIL_PORT_DENIED,    /* 403: CONNECT to a port that is not allowed */
+	FAIL_PORT_DENIED,    /* 403 */
 	FAIL_ADDRESS_DENIED, /* 403 */
+	FAIL_RULE_DENIED,    /* 403 */
 	/* limits of one client: 429 */
 	FAIL_CLIENT_CONNECTIONS,
 	FAIL_CLIENT_CONNECTS,

@@ -1,59 +1,9 @@
 #include "policy/acl.h"
 
-#include <assert.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "net/addr.h"
-
-/*
- * Nothing that a client of a forward proxy has a reason to reach: the special-purpose
- * registries of RFC 6890, without private use (RFC 1918, RFC 4193), which is where
- * many a proxy's destinations are, and with the metadata services of cloud machines.
- */
-static const char *const special_networks[] = {
-    "0.0.0.0/8",          /* this network, RFC 1122 */
-    "100.64.0.0/10",      /* shared by carriers, RFC 6598; metadata at 100.100.100.200 */
-    "127.0.0.0/8",        /* loopback */
-    "168.63.129.16/32",   /* metadata */
-    "169.254.0.0/16",     /* link-local; metadata at 169.254.169.254 */
-    "192.0.0.0/24",       /* protocol assignments, RFC 6890; metadata at 192.0.0.192 */
-    "192.0.2.0/24",       /* documentation, RFC 5737 */
-    "192.88.99.0/24",     /* 6to4 relays, RFC 7526 */
-    "198.18.0.0/15",      /* benchmarks, RFC 2544 */
-    "198.51.100.0/24",    /* documentation */
-    "203.0.113.0/24",     /* documentation */
-    "224.0.0.0/4",        /* multicast */
-    "240.0.0.0/4",        /* reserved, and broadcast */
-    "::/96",              /* unspecified, loopback, IPv4-compatible (RFC 4291 2.5.5.1) */
-    "64:ff9b:1::/48",     /* local translation, RFC 8215: where the IPv4 address is, is local too */
-    "100::/64",           /* discarded, RFC 6666 */
-    "100:0:0:1::/64",     /* dummy, RFC 9780 */
-    "2001:2::/48",        /* benchmarks, RFC 5180 */
-    "2001:10::/28",       /* ORCHID, RFC 4843 */
-    "2001:db8::/32",      /* documentation, RFC 3849 */
-    "3fff::/20",          /* documentation, RFC 9637 */
-    "5f00::/16",          /* segment routing, RFC 9602 */
-    "fd00:42::42/128",    /* metadata */
-    "fd00:c1::a9fe:a9fe", /* metadata */
-    "fd00:ec2::254/128",  /* metadata */
-    "fd20:ce::254/128",   /* metadata */
-    "fe80::/10",          /* link-local */
-    "fec0::/10",          /* site-local, RFC 3879 */
-    "ff00::/8",           /* multicast */
-};
-
-/* IPv6 networks whose addresses lead to an IPv4 address that they carry. */
-static const struct carrier {
-	const char *network;
-	size_t offset; /* of the IPv4 address */
-	uint8_t mask;  /* each byte of it is written xor this */
-} carriers[] = {
-    {"64:ff9b::/96", 12, 0x00},    /* NAT64, RFC 6052 */
-    {"::ffff:0:0:0/96", 12, 0x00}, /* IPv4-translated, RFC 2765 */
-    {"2002::/16", 2, 0x00},        /* 6to4, RFC 3056 */
-    {"2001::/32", 12, 0xff},       /* Teredo, RFC 4380 */
-};
+#include "policy/special.h"
 
 struct networks {
 	struct network *items;
@@ -67,37 +17,25 @@ struct port_range {
 struct acl {
 	struct networks clients;
 	struct networks addresses;
+	unsigned special; /* kinds that are exempt */
 	struct port_range *ports;
 	size_t port_count;
-	struct network special[ARRAY_LEN(special_networks)];
-	struct network carriers[ARRAY_LEN(carriers)];
+	struct rulebook *rules;
 };
 
-static void network_from_table(const char *text, struct network *ret_network)
-{
-	int failed = network_parse((struct slice){text, strlen(text)}, ret_network);
-
-	assert(failed == 0);
-	(void)failed;
-}
+/* Mail goes from server to server there: what a proxy would send is spam. */
+static const uint16_t mail_ports[] = {25, 465, 587};
 
 struct acl *acl_new(void)
 {
-	struct acl *acl = calloc(1, sizeof(*acl));
-
-	if (acl == NULL)
-		return NULL;
-	for (size_t i = 0; i < ARRAY_LEN(special_networks); i++)
-		network_from_table(special_networks[i], &acl->special[i]);
-	for (size_t i = 0; i < ARRAY_LEN(carriers); i++)
-		network_from_table(carriers[i].network, &acl->carriers[i]);
-	return acl;
+	return calloc(1, sizeof(struct acl));
 }
 
 void acl_free(struct acl *acl)
 {
 	if (acl == NULL)
 		return;
+	rulebook_free(acl->rules);
 	free(acl->ports);
 	free(acl->addresses.items);
 	free(acl->clients.items);
@@ -148,6 +86,11 @@ int acl_add_address(struct acl *acl, const struct network *network)
 	return networks_add(&acl->addresses, network);
 }
 
+void acl_add_special(struct acl *acl, unsigned kinds)
+{
+	acl->special |= kinds;
+}
+
 int acl_add_connect_ports(struct acl *acl, uint16_t first, uint16_t last)
 {
 	struct port_range *grown =
@@ -160,6 +103,17 @@ int acl_add_connect_ports(struct acl *acl, uint16_t first, uint16_t last)
 	return 0;
 }
 
+void acl_set_rules(struct acl *acl, struct rulebook *rules)
+{
+	rulebook_free(acl->rules);
+	acl->rules = rules;
+}
+
+const struct rulebook *acl_rules(const struct acl *acl)
+{
+	return acl->rules;
+}
+
 bool acl_allows_client(const struct acl *acl, const struct addr *client)
 {
 	struct addr plain = addr_unmapped(client);
@@ -167,50 +121,134 @@ bool acl_allows_client(const struct acl *acl, const struct addr *client)
 	return networks_contain(&acl->clients, &plain);
 }
 
-bool acl_allows_connect_port(const struct acl *acl, uint16_t port)
+/* ---- the built-in denials --------------------------------------------------------------- */
+
+static bool is_mail_port(uint16_t port)
 {
-	for (size_t i = 0; i < acl->port_count; i++) {
-		if (port >= acl->ports[i].first && port <= acl->ports[i].last)
+	for (size_t i = 0; i < ARRAY_LEN(mail_ports); i++) {
+		if (port == mail_ports[i])
 			return true;
 	}
 	return false;
 }
 
-/* Whether reaching a means reaching an IPv4 address that it carries. */
-static bool carried(const struct acl *acl, const struct addr *a, struct addr *ret_v4)
+/* A range that happens to have the ports of mail in it does not name them. */
+static bool allows_port(const struct acl *acl, bool tunnel, uint16_t port)
 {
-	for (size_t i = 0; i < ARRAY_LEN(carriers); i++) {
-		struct addr v4 = {.family = AF_INET, .port = a->port};
-		uint8_t *bytes = (uint8_t *)&v4.ip.v4;
+	bool mail = is_mail_port(port);
 
-		if (!network_contains(&acl->carriers[i], a))
-			continue;
-		for (size_t k = 0; k < 4; k++)
-			bytes[k] = a->ip.v6.s6_addr[carriers[i].offset + k] ^ carriers[i].mask;
-		*ret_v4 = v4;
-		return true;
-	}
-	return false;
-}
+	for (size_t i = 0; tunnel && i < acl->port_count; i++) {
+		const struct port_range *range = &acl->ports[i];
 
-static bool is_special(const struct acl *acl, const struct addr *a)
-{
-	for (size_t i = 0; i < ARRAY_LEN(acl->special); i++) {
-		if (network_contains(&acl->special[i], a))
+		if (port >= range->first && port <= range->last &&
+		    (!mail || range->first == range->last))
 			return true;
 	}
-	return false;
+	return !tunnel && !mail;
 }
 
-bool acl_allows_address(const struct acl *acl, const struct addr *destination)
+static bool allows_address(const struct acl *acl, const struct addr *destination)
 {
-	struct addr plain = addr_unmapped(destination);
+	struct addr plain = addr_unmapped(destination), carried;
+	enum special kind = special_of(&plain);
 
 	if (plain.family != AF_INET && plain.family != AF_INET6)
 		return false;
-	if (networks_contain(&acl->addresses, &plain))
+	if (kind == SPECIAL_NONE || (kind & acl->special) ||
+	    networks_contain(&acl->addresses, &plain))
 		return true;
-	if (!carried(acl, &plain, &plain))
-		return !is_special(acl, &plain);
-	return networks_contain(&acl->addresses, &plain) || !is_special(acl, &plain);
+	return special_carries(&plain, &carried) && networks_contain(&acl->addresses, &carried);
+}
+
+/* ---- the rules -------------------------------------------------------------------------- */
+
+/* What is known of the rules that match, on the way down to the one that decides. */
+struct descent {
+	struct acl_verdict *verdict;
+	bool may_allow, may_deny; /* a rule that waits for the address would */
+};
+
+static unsigned lifts(const struct rule *rule)
+{
+	if (rule->action != RULE_ALLOWS)
+		return 0;
+	return (rule->conditions & 1U << RULE_HOST ? ACL_LIFTS_HOST : 0U) |
+	       (rule->conditions & 1U << RULE_PORT ? ACL_LIFTS_PORT : 0U) |
+	       (rule->conditions & 1U << RULE_ADDRESS ? ACL_LIFTS_ADDRESS : 0U);
+}
+
+static void take_settings(const struct rule *rule, struct acl_verdict *v)
+{
+	if (rule->has_source && v->source == NULL)
+		v->source = rule;
+	if (rule->bandwidth > 0 && v->bandwidth == NULL)
+		v->bandwidth = rule;
+	if (rule->has_log && v->log == NULL)
+		v->log = rule;
+}
+
+/* Returns whether this one decides. */
+static bool descend(struct descent *d, const struct rule *rule, bool waits)
+{
+	struct acl_verdict *v = d->verdict;
+
+	v->lifts |= lifts(rule);
+	if (!waits) {
+		take_settings(rule, v);
+		if (rule->action != RULE_SETS)
+			v->rule = rule;
+		return rule->action != RULE_SETS;
+	}
+	if (rule->action != RULE_SETS && v->awaits == NULL)
+		v->awaits = rule;
+	d->may_allow |= rule->action == RULE_ALLOWS;
+	d->may_deny |= rule->action == RULE_DENIES;
+	return false;
+}
+
+static void judge_by_rules(
+    const struct acl *acl, const struct acl_facts *facts, struct acl_verdict *v)
+{
+	struct descent d = {.verdict = v};
+	uint64_t bits[RULEBOOK_WORDS];
+	size_t words = rulebook_match(acl->rules, facts, bits);
+	bool decided = false, denies;
+
+	for (size_t i = 0; i < words && !decided; i++) {
+		for (uint64_t left = bits[i]; left != 0 && !decided; left &= left - 1) {
+			const struct rule *rule =
+			    rulebook_rule(acl->rules, 64 * i + (size_t)__builtin_ctzll(left));
+
+			decided = descend(&d, rule,
+			    facts->address == NULL && rule->conditions & 1U << RULE_ADDRESS);
+		}
+	}
+	denies = v->rule != NULL && v->rule->action == RULE_DENIES;
+	/* Where all that the address could change is who denies it, the name is not asked for. */
+	if (denies && !d.may_allow) {
+		v->outcome = ACL_DENIED;
+		v->fail = FAIL_RULE_DENIED;
+	} else if (d.may_allow || d.may_deny) {
+		v->outcome = ACL_UNDECIDED;
+	}
+}
+
+void acl_judge(
+    const struct acl *acl, const struct acl_facts *facts, struct acl_verdict *ret_verdict)
+{
+	struct acl_verdict v = {.outcome = ACL_ALLOWED, .fail = FAIL_NONE};
+
+	if (acl->rules != NULL)
+		judge_by_rules(acl, facts, &v);
+	if (v.outcome != ACL_DENIED && !(v.lifts & ACL_LIFTS_PORT) &&
+	    !allows_port(acl, facts->tunnel, facts->port)) {
+		v.outcome = ACL_DENIED;
+		v.fail = FAIL_PORT_DENIED;
+	}
+	if (v.outcome != ACL_DENIED && facts->address != NULL && !(v.lifts & ACL_LIFTS_ADDRESS) &&
+	    !allows_address(acl, facts->address)) {
+		v.outcome = ACL_DENIED;
+		v.fail = FAIL_ADDRESS_DENIED;
+	}
+	*ret_verdict = v;
 }

@@ -13,20 +13,38 @@
 #include "base/text.h"
 #include "net/addr.h"
 #include "policy/acl.h"
+#include "policy/special.h"
 #include "proxy/key.h"
 #include "proxy/load.h"
 #include "proxy/notation.h"
+#include "proxy/rules.h"
 
 /* ---- loading ---- */
 
-static int build_networks(const struct strings *list, struct acl *acl,
-    int (*add)(struct acl *acl, const struct network *network))
+static int build_clients(const struct strings *list, struct acl *acl)
 {
 	struct network network;
 
 	for (size_t i = 0; i < list->count; i++)
-		if (notation_parse_network(list->items[i], &network) < 0 || add(acl, &network) < 0)
+		if (notation_parse_network(list->items[i], &network) < 0 ||
+		    acl_add_client(acl, &network) < 0)
 			return -1;
+	return 0;
+}
+
+static int build_addresses(const struct strings *list, struct acl *acl)
+{
+	struct network network;
+
+	for (size_t i = 0; i < list->count; i++) {
+		const char *text = list->items[i];
+		unsigned kinds = special_parse((struct slice){text, strlen(text)});
+
+		acl_add_special(acl, kinds);
+		if (kinds == 0 && (notation_parse_network(text, &network) < 0 ||
+				      acl_add_address(acl, &network) < 0))
+			return -1;
+	}
 	return 0;
 }
 
@@ -37,8 +55,8 @@ static int build_acl(struct config *config)
 	uint16_t first, last;
 
 	config->acl = acl;
-	if (acl == NULL || build_networks(&config->written.clients, acl, acl_add_client) < 0 ||
-	    build_networks(&config->written.allow_addresses, acl, acl_add_address) < 0)
+	if (acl == NULL || build_clients(&config->written.clients, acl) < 0 ||
+	    build_addresses(&config->written.allow_addresses, acl) < 0)
 		return -1;
 	for (size_t i = 0; i < ports->count; i++)
 		if (notation_parse_ports(ports->items[i], &first, &last) < 0 ||
@@ -65,7 +83,9 @@ static int finish(const struct load *l)
 	for (size_t i = 0; i < servers->count; i++)
 		config->resolver.servers[i] = servers->items[i];
 	config->resolver.server_count = servers->count;
-	return build_acl(config) < 0 ? load_refuse_memory(l) : 0;
+	if (build_acl(config) < 0)
+		return load_refuse_memory(l);
+	return rules_build(l);
 }
 
 static struct config *parse(struct text *text, const char *name, struct config_error *ret_error)
@@ -136,15 +156,6 @@ struct config *config_load(const char *path, struct config_error *ret_error)
 
 /* ---- printing ---- */
 
-/* log_escape writes what libconfig reads back. */
-static void print_string(const char *string, FILE *out)
-{
-	char escaped[4 * KEY_STRING_MAX + 1];
-
-	log_escape(escaped, sizeof(escaped), string, strlen(string));
-	fprintf(out, "\"%s\"", escaped);
-}
-
 static void print_listen(const struct config *config, FILE *out)
 {
 	fputs("(", out);
@@ -158,6 +169,17 @@ static void print_listen(const struct config *config, FILE *out)
 	fputs(" )", out);
 }
 
+/* Each on a line of its own: there may be many. */
+static void print_rules(const struct config *config, FILE *out)
+{
+	fputs("(", out);
+	for (size_t i = 0; i < config->written.rule_count; i++) {
+		fputs(i == 0 ? "\n\t\t" : ",\n\t\t", out);
+		clause_print(&config->written.rules[i], out);
+	}
+	fputs(config->written.rule_count == 0 ? " )" : "\n\t)", out);
+}
+
 static void print_value(const struct config *config, const struct key *key, FILE *out)
 {
 	const void *value = (const char *)config + key->offset;
@@ -168,21 +190,24 @@ static void print_value(const struct config *config, const struct key *key, FILE
 		fprintf(out, "%d", *(const int *)value);
 		break;
 	case KEY_CHOICE:
-		print_string(key->choices[*(const int *)value], out);
+		notation_print(key->choices[*(const int *)value], out);
 		break;
 	case KEY_STRING:
-		print_string(*(char *const *)value, out);
+		notation_print(*(char *const *)value, out);
 		break;
 	case KEY_STRINGS:
 		fputs("[", out);
 		for (size_t i = 0; i < list->count; i++) {
 			fputs(i == 0 ? " " : ", ", out);
-			print_string(list->items[i], out);
+			notation_print(list->items[i], out);
 		}
 		fputs(" ]", out);
 		break;
 	case KEY_LISTEN:
 		print_listen(config, out);
+		break;
+	case KEY_RULES:
+		print_rules(config, out);
 		break;
 	}
 }

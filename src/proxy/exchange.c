@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/metrics.h"
 #include "base/recycle.h"
 #include "base/text.h"
@@ -53,6 +54,8 @@ struct exchange {
 	struct upstream *up; /* connected, before it is handed on */
 	int server_fd;       /* of a CONNECT, likewise; -1: none */
 	bool reused, retried;
+	bool paced_by_rule; /* out of a bucket that is the config's */
+	bool unlogged;      /* a rule keeps it out of the access log */
 
 	struct text text; /* the proxy's own answer */
 	bool answering;
@@ -114,7 +117,8 @@ static void exchange_close(struct exchange *x)
 {
 	struct metrics *metrics = x->services->metrics;
 
-	exchange_log(x);
+	if (!x->unlogged)
+		exchange_log(x);
 	metrics_sub(metrics, METRIC_EXCHANGES, 1);
 	metrics_add(metrics, METRIC_BYTES_UP_TOTAL, x->up_bytes);
 	metrics_add(metrics, METRIC_BYTES_DOWN_TOTAL, x->down_bytes);
@@ -129,6 +133,8 @@ static void exchange_close(struct exchange *x)
 	limit_end_exchange(x->services->limit, x->origin);
 	text_done(&x->text);
 	recycle_free(x->route);
+	if (x->paced_by_rule)
+		wire_unpace(intake_wire(x->intake));
 	config_unref(x->config);
 	intake_finish(x->intake, x->end);
 	recycle_free(x);
@@ -262,7 +268,7 @@ static void exchange_fail(struct exchange *x)
 static bool is_denial(enum fail fail)
 {
 	return fail == FAIL_CLIENT_DENIED || fail == FAIL_PORT_DENIED ||
-	       fail == FAIL_ADDRESS_DENIED;
+	       fail == FAIL_ADDRESS_DENIED || fail == FAIL_RULE_DENIED;
 }
 
 static enum outcome failed(struct exchange *x, enum fail fail, const char *why)
@@ -347,9 +353,13 @@ static enum fail exchange_read_target(struct exchange *x, const char **ret_why)
 	if (!x->route)
 		return FAIL_NO_MEMORY;
 	fail = route_read(x->route, x->head, ret_why);
-	if (fail != FAIL_NONE)
+	if (fail != FAIL_NONE) {
 		exchange_drop_route(x);
-	return fail;
+		return fail;
+	}
+	x->route->facts.client = intake_client(x->intake);
+	x->route->facts.now = x->began_at;
+	return FAIL_NONE;
 }
 
 static enum outcome exchange_admit_to_origin(struct exchange *x)
@@ -359,6 +369,33 @@ static enum outcome exchange_admit_to_origin(struct exchange *x)
 	    route_host(to), to->target.port, &x->origin);
 
 	return rule == LIMIT_NONE ? NEXT : exchange_refused(x, rule, 0);
+}
+
+/* What rules have decided, and whether they want it logged. */
+static enum outcome exchange_ruled(struct exchange *x, enum fail fail, const char *why)
+{
+	const struct acl_verdict *verdict = &x->route->verdict;
+
+	x->unlogged = !acl_logs(verdict);
+	if (fail == FAIL_NONE)
+		return NEXT;
+	if (fail != FAIL_RULE_DENIED)
+		return failed(x, fail, why);
+	log_debug("access.rules[%u], line %u, denies %s:%u", verdict->rule->number,
+	    verdict->rule->line, x->route->target.host, (unsigned)x->route->target.port);
+	return failed(x, fail, verdict->rule->say);
+}
+
+/* From now on its bytes are the rule's, no more the client's. */
+static int exchange_pace(struct exchange *x)
+{
+	struct allowance allowance = acl_allowance(&x->route->verdict);
+
+	if (!allowance.bucket || x->paced_by_rule)
+		return 0;
+	x->allowance = allowance;
+	x->paced_by_rule = true;
+	return wire_pace(intake_wire(x->intake), allowance);
 }
 
 static enum outcome exchange_judge(struct exchange *x)
@@ -382,7 +419,7 @@ static enum outcome exchange_judge(struct exchange *x)
 	if (x->max_forwards > 0)
 		x->max_forwards--;
 	fail = route_judge(x->route, x->config->acl);
-	return fail == FAIL_NONE ? exchange_admit_to_origin(x) : failed(x, fail, NULL);
+	return exchange_ruled(x, fail, NULL) == NEXT ? exchange_admit_to_origin(x) : FAILED;
 }
 
 /* ---- approach --------------------------------------------------------------------------- */
@@ -393,7 +430,9 @@ static enum outcome exchange_arrived(struct exchange *x, const struct approach_r
 	x->server_fd = result->fd;
 	x->destination = result->address;
 	x->reused = result->reused;
-	return result->fail == FAIL_NONE ? NEXT : failed(x, result->fail, result->why);
+	if (result->fail == FAIL_NONE && exchange_pace(x) != 0)
+		return failed(x, FAIL_NO_MEMORY, NULL);
+	return exchange_ruled(x, result->fail, result->why);
 }
 
 static void exchange_on_arrived(const struct approach_result *result, void *arg)
@@ -455,6 +494,7 @@ static void exchange_join(struct exchange *x, struct upstream *up, const char *g
 	x->junction = junction_start(x->services->base, x->services->pipes,
 	    x->config->timeouts.tunnel, &sides, x->services->metrics, exchange_on_joined, x);
 	if (x->junction) {
+		x->paced_by_rule = false; /* the client's wire is gone */
 		/* It may stand for days. */
 		exchange_drop_route(x);
 		text_done(&x->text);

@@ -5,6 +5,7 @@
 #include "base/attr.h"
 #include "base/identity.h"
 #include "base/log.h"
+#include "policy/rulebook.h"
 #include "proxy/notation.h"
 #include "proxy/snapshot.h"
 
@@ -57,8 +58,13 @@ static const struct key keys[] = {
 	.expects = "a list of ports and ranges like [ \"443\", \"8000-8999\" ]",
 	.about = "Ports that CONNECT may reach; an empty list: none."},
     {"access.allow_addresses", STRINGS(written.allow_addresses, STRINGS_MAX, "[ ]"),
-	.valid = notation_is_network, .expects = NETWORKS,
-	.about = "Destinations exempt from the denial of loopback, link-local and reserved ones."},
+	.valid = notation_is_place,
+	.expects = "a list of networks and kinds like [ \"192.168.0.0/16\", \"private\" ]",
+	.about =
+	    "Destinations exempt from the denial of private, loopback and other special ones."},
+    {"access.rules", .type = KEY_RULES, .max = RULEBOOK_MAX, .fallback = "( )",
+	.expects = "a list of groups like ( { host = \".example.com\"; action = \"deny\"; } )",
+	.about = "Who may go where, and how: the first rule that matches decides."},
 
     {"timeouts.head", INT(timeouts.head, 1, 3600, "10", "seconds"),
 	.about = "For a request head to be complete, from its first byte."},

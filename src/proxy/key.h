@@ -18,9 +18,10 @@
 
 /*
  * The value is an int (INT, CHOICE), a char * that the snapshot owns (STRING) or a struct
- * strings; LISTEN is of its own kind, config->listen with its count.
+ * strings; LISTEN and RULES are of their own kinds, config->listen and config->written.rules with
+ * their counts.
  */
-enum key_type { KEY_INT, KEY_CHOICE, KEY_STRING, KEY_STRINGS, KEY_LISTEN };
+enum key_type { KEY_INT, KEY_CHOICE, KEY_STRING, KEY_STRINGS, KEY_LISTEN, KEY_RULES };
 
 struct key {
 	const char *name; /* "group.key", or "key" at the top */

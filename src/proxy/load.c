@@ -219,6 +219,33 @@ static int set_listen(struct load *l, const struct key *key, const config_settin
 	return 0;
 }
 
+/* Their shape: what they say is for rules.c, when all other keys are known. */
+static int set_rules(struct load *l, const struct key *key, const config_setting_t *at)
+{
+	struct config *config = l->config;
+	int count = config_setting_length(at);
+	struct clause_fault fault;
+
+	if (!is_sequence(key, at))
+		return refuse_value(l, key, at);
+	config->written.rules = calloc((size_t)count + 1, sizeof(*config->written.rules));
+	if (config->written.rules == NULL)
+		return load_refuse_memory(l);
+	for (int i = 0; i < count; i++) {
+		struct clause *clause = &config->written.rules[config->written.rule_count++];
+		char name[KEY_NAME_MAX + 16];
+
+		if (clause_read(config_setting_get_elem(at, (unsigned)i), clause, &fault) == 0)
+			continue;
+		if (fault.must == NULL)
+			return load_refuse_memory(l);
+		snprintf(name, sizeof(name), "%s[%d]%s%.32s", key->name, i + 1,
+		    fault.part ? "." : "", fault.part ? fault.part : "");
+		return load_refuse(l, fault.line, name, "%s", fault.must);
+	}
+	return 0;
+}
+
 static int set_key(struct load *l, const struct key *key, const config_setting_t *at)
 {
 	switch (key->type) {
@@ -232,6 +259,8 @@ static int set_key(struct load *l, const struct key *key, const config_setting_t
 		return set_strings(l, key, at);
 	case KEY_LISTEN:
 		return set_listen(l, key, at);
+	case KEY_RULES:
+		return set_rules(l, key, at);
 	}
 	return -1;
 }

@@ -15,7 +15,7 @@
 #include "proxy/key.h"
 #include "proxy/snapshot.h"
 
-#define LOAD_SIZE_MAX (1024 * 1024) /* bytes of a file */
+#define LOAD_SIZE_MAX (16 * 1024 * 1024) /* bytes of a file */
 
 /* Filled in by the caller but for lines, which begins all zero.  All is borrowed. */
 struct load {

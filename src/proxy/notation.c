@@ -3,8 +3,10 @@
 #include <string.h>
 
 #include "base/identity.h"
+#include "base/log.h"
 #include "base/slice.h"
 #include "http/head.h"
+#include "policy/special.h"
 
 static struct slice slice_of(const char *text)
 {
@@ -31,6 +33,11 @@ bool notation_is_network(const char *text)
 	struct network network;
 
 	return notation_parse_network(text, &network) == 0;
+}
+
+bool notation_is_place(const char *text)
+{
+	return special_parse(slice_of(text)) != 0 || notation_is_network(text);
 }
 
 /* Digits only, 1 to 65535. */
@@ -95,4 +102,12 @@ bool notation_is_server(const char *text)
 	ip.ptr++;
 	ip.len -= 2;
 	return addr_parse(ip, &addr) == 0 && addr.family == AF_INET6;
+}
+
+void notation_print(const char *string, FILE *out)
+{
+	char escaped[4 * 4095 + 1];
+
+	log_escape(escaped, sizeof(escaped), string, strlen(string));
+	fprintf(out, "\"%s\"", escaped);
 }

@@ -4,12 +4,13 @@
 #include <string.h>
 
 #include "http/head.h"
-#include "policy/acl.h"
 
 enum fail route_read(struct route *route, const struct head *head, const char **ret_why)
 {
 	route->addr_count = 0;
 	route->source = (struct source){0};
+	route->facts = (struct acl_facts){.method = head->method};
+	route->verdict = (struct acl_verdict){.outcome = ACL_ALLOWED};
 	return target_parse(head->method, head->target, &route->target, ret_why);
 }
 
@@ -18,12 +19,39 @@ struct slice route_host(const struct route *route)
 	return (struct slice){route->target.host, route->target.host_len};
 }
 
-enum fail route_judge(const struct route *route, const struct acl *acl)
+/* The host as rules know it: an address has one form only, however it was written. */
+struct place {
+	bool is_address;
+	struct addr address;
+	char text[ADDR_TEXT_MAX];
+};
+
+/* Without rules nobody asks for the host. */
+static struct acl_facts route_facts(
+    const struct route *route, const struct acl *acl, struct place *place)
 {
-	if (route->target.form == TARGET_AUTHORITY &&
-	    !acl_allows_connect_port(acl, route->target.port))
-		return FAIL_PORT_DENIED;
-	return FAIL_NONE;
+	struct acl_facts facts = route->facts;
+
+	facts.host = route_host(route);
+	facts.port = route->target.port;
+	facts.tunnel = route->target.form == TARGET_AUTHORITY;
+	place->is_address = acl_rules(acl) && addr_parse_loose(facts.host, &place->address) == 0;
+	if (place->is_address) {
+		addr_format_ip(&place->address, place->text);
+		facts.host = (struct slice){place->text, strlen(place->text)};
+	}
+	return facts;
+}
+
+enum fail route_judge(struct route *route, const struct acl *acl)
+{
+	struct place place;
+	struct acl_facts facts = route_facts(route, acl, &place);
+
+	if (place.is_address)
+		facts.address = &place.address;
+	acl_judge(acl, &facts, &route->verdict);
+	return route->verdict.fail;
 }
 
 enum fail route_resolved(struct route *route, const struct resolver_answer *answer)
@@ -46,15 +74,25 @@ enum fail route_resolved(struct route *route, const struct resolver_answer *answ
 
 enum fail route_vet(struct route *route, const struct acl *acl)
 {
+	struct place place;
+	struct acl_facts facts = route_facts(route, acl, &place);
 	size_t kept = 0;
 
 	for (size_t i = 0; i < route->addr_count; i++) {
+		struct acl_verdict verdict;
+
 		route->addrs[i].port = route->target.port;
-		if (acl_allows_address(acl, &route->addrs[i]))
+		facts.address = &route->addrs[i];
+		acl_judge(acl, &facts, &verdict);
+		if (i == 0 || (verdict.outcome == ACL_ALLOWED && kept == 0))
+			route->verdict = verdict;
+		if (verdict.outcome == ACL_ALLOWED)
 			route->addrs[kept++] = route->addrs[i];
 	}
 	route->addr_count = kept;
-	return kept > 0 ? FAIL_NONE : FAIL_ADDRESS_DENIED;
+	if (route->verdict.source)
+		route->source = route->verdict.source->source;
+	return kept > 0 ? FAIL_NONE : route->verdict.fail;
 }
 
 enum fail route_choose(struct route *route, enum family family, const char **ret_why)

@@ -16,28 +16,33 @@
 #include "net/family.h"
 #include "net/resolver.h"
 #include "net/source.h"
+#include "policy/acl.h"
 
-struct acl;
 struct head;
 
 struct route {
 	struct target target;
 	struct source source; /* connections leave from it */
+	struct acl_facts facts; /* of the client and its request; the rest is added by judging */
+	struct acl_verdict verdict; /* the last one */
 	size_t addr_count;
 	struct addr addrs[RESOLVER_ADDRS_MAX]; /* with the target's port, once they are vetted */
 };
 
-/* The target of a request; *ret_why is a sentence, or NULL. */
+/* The target of a request, and its facts; *ret_why is a sentence, or NULL. */
 enum fail route_read(struct route *route, const struct head *head, const char **ret_why);
 
 struct slice route_host(const struct route *route);
 
 /* By what is known without asking for the name. */
-enum fail route_judge(const struct route *route, const struct acl *acl);
+enum fail route_judge(struct route *route, const struct acl *acl);
 
 enum fail route_resolved(struct route *route, const struct resolver_answer *answer);
 
-/* By address: those that are not allowed are taken out. */
+/*
+ * By address: those that are not allowed are taken out.  The verdict is that of the first one
+ * that is left, or of the first one when none is.
+ */
 enum fail route_vet(struct route *route, const struct acl *acl);
 
 /*

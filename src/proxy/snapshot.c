@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/zone.h"
 #include "policy/acl.h"
 
 struct config *config_new(void)
@@ -32,6 +33,13 @@ void config_unref(struct config *config)
 		return;
 	log_debug("a configuration is not used any more");
 	acl_free(config->acl);
+	for (size_t i = 0; i < config->zone_count; i++) {
+		free(config->zones[i].name);
+		zone_free(config->zones[i].zone);
+	}
+	for (size_t i = 0; i < config->written.rule_count; i++)
+		clause_done(&config->written.rules[i]);
+	free(config->written.rules);
 	strings_done(&config->written.clients);
 	strings_done(&config->written.connect_ports);
 	strings_done(&config->written.allow_addresses);

@@ -14,8 +14,11 @@
 #include "net/addr.h"
 #include "net/family.h"
 #include "policy/limit.h"
+#include "policy/rulebook.h"
+#include "proxy/clause.h"
 
 struct acl;
+struct zone;
 
 #define CONFIG_LISTEN_MAX 64
 #define CONFIG_SERVERS_MAX 8
@@ -57,9 +60,17 @@ struct config {
 		enum log_level level;   /* log.level = "error" | "warning" | "info" | "debug" */
 		char *access; /* log.access: a file, "-" for standard output, "" for none */
 	} log;
+	/* Time zones that rules name, "" is the local one; the acl borrows them. */
+	struct {
+		char *name;
+		struct zone *zone;
+	} zones[RULEBOOK_ZONES_MAX];
+	size_t zone_count;
 	/* The lists as in the file, to be printed; acl and resolver.servers are made of them. */
 	struct {
 		struct strings clients, connect_ports, allow_addresses, servers;
+		struct clause *rules;
+		size_t rule_count;
 	} written;
 	atomic_size_t refs;
 };

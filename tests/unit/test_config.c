@@ -29,6 +29,31 @@ static bool client_allowed(const struct config *config, const char *text)
 	return acl_allows_client(config->acl, &addr);
 }
 
+static bool allowed(const struct config *config, bool tunnel, uint16_t port, const char *text)
+{
+	struct addr client = address("::1"), to = address(text);
+	struct acl_facts facts = {.client = &client,
+	    .host = SLICE("a.test"),
+	    .address = &to,
+	    .port = port,
+	    .method = tunnel ? SLICE("CONNECT") : SLICE("GET"),
+	    .tunnel = tunnel};
+	struct acl_verdict verdict;
+
+	acl_judge(config->acl, &facts, &verdict);
+	return verdict.outcome == ACL_ALLOWED;
+}
+
+static bool port_allowed(const struct config *config, uint16_t port)
+{
+	return allowed(config, true, port, "8.8.8.8");
+}
+
+static bool address_allowed(const struct config *config, const char *text)
+{
+	return allowed(config, false, 80, text);
+}
+
 static struct config *parse_good(const char *text)
 {
 	struct config_error error = {""};
@@ -97,9 +122,12 @@ static void test_defaults(void **state)
 	assert_true(client_allowed(config, "127.9.9.9"));
 	assert_true(client_allowed(config, "::1"));
 	assert_false(client_allowed(config, "192.0.2.1"));
-	assert_true(acl_allows_connect_port(config->acl, 443));
-	assert_true(acl_allows_connect_port(config->acl, 8443));
-	assert_false(acl_allows_connect_port(config->acl, 444));
+	assert_true(port_allowed(config, 443));
+	assert_true(port_allowed(config, 8443));
+	assert_false(port_allowed(config, 444));
+	assert_false(address_allowed(config, "10.0.0.1"));
+	assert_true(address_allowed(config, "8.8.8.8"));
+	assert_null(acl_rules(config->acl));
 	config_unref(config);
 }
 
@@ -108,7 +136,8 @@ static void test_defaults(void **state)
 	"listen = ( { address = \"::1\"; port = 0; }, { port = 8080L, address = \"10.0.0.1\" } );" \
 	"workers = 0x4 user = \"_a-b.c1\"; sandbox = \"off\" name: \"a\\x62c\"\n"                  \
 	"access = { clients = ( \"10.0.0.0/8\", \"2001:db8::/32\" );"                              \
-	" connect_ports = [ \"22\", \"1000-2000\" ]; allow_addresses = [ \"127.0.0.1\" ]; };\n"    \
+	" connect_ports = [ \"22\", \"1000-2000\" ]; allow_addresses = [ \"127.0.0.1\", "          \
+	"\"private\" ]; };\n"                                                                      \
 	"timeouts : { head = 1; idle = 2; connect = 3; first_byte = 4; body = 5;"                  \
 	" body_grace = 3600; tunnel = 604800; tunnel_lifetime = 2592000; resolve = 7; linger = "   \
 	"8; drain = 0; };\n"                                                                       \
@@ -147,8 +176,11 @@ static void test_all_keys(void **state)
 	assert_string_equal(config->log.access, "/var/log/\"q\\\t\xc3\xa9");
 	assert_false(client_allowed(config, "127.0.0.1"));
 	assert_true(client_allowed(config, "10.1.2.3"));
-	assert_true(acl_allows_connect_port(config->acl, 1500));
-	assert_false(acl_allows_connect_port(config->acl, 443));
+	assert_true(address_allowed(config, "127.0.0.1"));
+	assert_false(address_allowed(config, "127.0.0.2"));
+	assert_true(address_allowed(config, "fd00::1"));
+	assert_true(port_allowed(config, 1500));
+	assert_false(port_allowed(config, 443));
 	config_unref(config);
 }
 
@@ -159,7 +191,7 @@ static void test_empty_lists_allow_nothing(void **state)
 	(void)state;
 	assert_false(client_allowed(config, "127.0.0.1"));
 	assert_false(client_allowed(config, "::1"));
-	assert_false(acl_allows_connect_port(config->acl, 443));
+	assert_false(port_allowed(config, 443));
 	config_unref(config);
 }
 
@@ -307,8 +339,9 @@ static void test_strings_of_lists(void **state)
 		    "[::1]:", "[192.0.2.1]:53", "[]:53", "[:53", "]:53", ":53", "[::1:53",
 		    "192.0.2.53 53"}},
 	    {"access = { allow_addresses = [ \"%s\" ]; };",
-		{"127.0.0.1", "127.0.0.0/8", "::1", "fe80::/10", "0.0.0.0/0", "::/0"},
-		{"", "127.0.0.1/8", "127.0.0.1/33", "localhost", "127.1", "127.0.0.0/"}},
+		{"127.0.0.1", "127.0.0.0/8", "::1", "fe80::/10", "0.0.0.0/0", "private", "special"},
+		{"", "127.0.0.1/8", "127.0.0.1/33", "localhost", "reserved", "Private", "127.1",
+		    "127.0.0.0/"}},
 	};
 	struct config_error error;
 	char text[128];
@@ -341,8 +374,16 @@ static void test_bounds(void **state)
 		size_t times;
 		const char *tail, *message;
 	} cases[] = {
-	    {"", "                ", 65536, "", "x.conf:1: more than 1048575 bytes"},
+	    {"", "                ", 1048576, "", "x.conf:1: more than 16777215 bytes"},
 	    {"", "a=1;", 1001, "", "x.conf:1: too many settings"},
+	    {"access = { rules = (", "{a=1;},", 1001, "{a=1;});};",
+		"x.conf:1: access.rules[1].a: there is no such condition: client, user, group, "
+		"host, address, port, method, scheme, listener, time with zone; nor such an "
+		"effect: action with say, source, bandwidth, log"},
+	    {"access = { rules = (", "{},", 32769, "{});};",
+		"x.conf:1: access.rules: must be a list of groups like ( { host = "
+		"\".example.com\"; action = \"deny\"; } )"},
+	    {"limits = {", "a=1;", 1001, "};", "x.conf:1: too many settings"},
 	    {"listen = ", "(", 100000, "", "x.conf:1: nested too deeply"},
 	    {"access = { clients = [", "\"::1\",", 65537, "\"::1\"]; };",
 		"x.conf:1: access.clients: must be a list of networks and addresses like [ "
@@ -418,7 +459,7 @@ static void test_files(void **state)
 	assert_null(config_load("/tmp", &error));
 	assert_string_equal(error.message, "/tmp: Is a directory");
 	assert_null(config_load("/dev/zero", &error));
-	assert_string_equal(error.message, "/dev/zero:1: more than 1048575 bytes");
+	assert_string_equal(error.message, "/dev/zero:1: more than 16777215 bytes");
 }
 
 static void test_counted(void **state)

@@ -1,0 +1,398 @@
+#include "proxy/rules.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/zone.h"
+#include "http/target.h"
+#include "policy/acl.h"
+#include "policy/special.h"
+#include "proxy/notation.h"
+
+#define BANDWIDTH_MAX 2000000000
+
+/* One rule while it is read. */
+struct reader {
+	const struct load *l;
+	struct rulebook *book;
+	const struct clause *clause;
+	unsigned number;
+	const struct zone *zone;
+	char host[TARGET_HOST_MAX + 1]; /* a value's, in lower case */
+};
+
+/* What a value of a condition may be.  Its text is filled in: all is borrowed.  0 or -1. */
+typedef int value_fn(struct reader *r, const char *text, struct rule_value *ret);
+
+static struct slice slice_of(const char *text)
+{
+	return (struct slice){text, strlen(text)};
+}
+
+static int refuse(const struct reader *r, const struct clause_part *part, const char *must)
+{
+	char name[80];
+
+	snprintf(name, sizeof(name), "access.rules[%u]%s%.40s", r->number, part ? "." : "",
+	    part ? part->name : "");
+	return load_refuse(r->l, part ? part->line : r->clause->line, name, "%s", must);
+}
+
+static int refuse_value(
+    const struct reader *r, const struct clause_part *part, const char *expects, const char *found)
+{
+	char shown[80], must[256];
+
+	if (found != NULL) {
+		log_escape(shown, sizeof(shown), found, strlen(found));
+		snprintf(must, sizeof(must), "must be %s, not \"%s\"", expects, shown);
+	} else {
+		snprintf(must, sizeof(must), "must be %s", expects);
+	}
+	return refuse(r, part, must);
+}
+
+/* ---- values of conditions --------------------------------------------------------------- */
+
+static int value_client(struct reader *r, const char *text, struct rule_value *ret)
+{
+	(void)r;
+	return notation_parse_network(text, &ret->network);
+}
+
+static int value_address(struct reader *r, const char *text, struct rule_value *ret)
+{
+	(void)r;
+	ret->special = special_parse(slice_of(text));
+	return ret->special != 0 ? 0 : notation_parse_network(text, &ret->network);
+}
+
+/* Names of users, groups and listeners: anything that can be one. */
+static int value_text(struct reader *r, const char *text, struct rule_value *ret)
+{
+	(void)r;
+	ret->text = slice_of(text);
+	for (size_t i = 0; i < ret->text.len; i++) {
+		if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
+			return -1;
+	}
+	return ret->text.len > 0 && ret->text.len <= RULEBOOK_TEXT_MAX ? 0 : -1;
+}
+
+static int value_method(struct reader *r, const char *text, struct rule_value *ret)
+{
+	if (value_text(r, text, ret) < 0 || !notation_is_name(text))
+		return -1;
+	/* Methods tell case apart: one in small letters would never match. */
+	for (; *text != '\0'; text++) {
+		if (*text >= 'a' && *text <= 'z')
+			return -1;
+	}
+	return 0;
+}
+
+static int value_scheme(struct reader *r, const char *text, struct rule_value *ret)
+{
+	(void)r;
+	ret->tunnel = strcmp(text, "tunnel") == 0;
+	return ret->tunnel || strcmp(text, "http") == 0 ? 0 : -1;
+}
+
+static int value_port(struct reader *r, const char *text, struct rule_value *ret)
+{
+	(void)r;
+	return notation_parse_ports(text, &ret->first, &ret->last);
+}
+
+static int value_time(struct reader *r, const char *text, struct rule_value *ret)
+{
+	ret->zone = r->zone;
+	return hours_parse(slice_of(text), &ret->hours);
+}
+
+/* An address is matched in the one form that it has in the facts. */
+static int value_host_address(struct reader *r, struct slice text, struct rule_value *ret)
+{
+	struct addr literal;
+	char canonical[ADDR_TEXT_MAX];
+
+	if (text.len > 2 && text.ptr[0] == '[' && text.ptr[text.len - 1] == ']')
+		text = (struct slice){text.ptr + 1, text.len - 2};
+	if (addr_parse_loose(text, &literal) < 0)
+		return -1;
+	addr_format_ip(&literal, canonical);
+	memcpy(r->host, canonical, sizeof(canonical));
+	ret->text = slice_of(r->host);
+	return 0;
+}
+
+/* "www.example.com", ".example.com" or an address; as the target has it. */
+static int value_host(struct reader *r, const char *text, struct rule_value *ret)
+{
+	struct slice name = slice_of(text);
+
+	if (value_host_address(r, name, ret) == 0)
+		return 0;
+	ret->domain = name.len > 0 && name.ptr[0] == '.';
+	name.ptr += ret->domain;
+	name.len -= ret->domain;
+	if (name.len > 0 && name.ptr[name.len - 1] == '.')
+		name.len--;
+	if (name.len == 0 || name.len > TARGET_HOST_MAX || memchr(name.ptr, ':', name.len) ||
+	    !target_is_authority(name))
+		return -1;
+	for (size_t i = 0; i < name.len; i++) {
+		char c = name.ptr[i];
+
+		r->host[i] = c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+	}
+	r->host[name.len] = '\0';
+	ret->text = slice_of(r->host);
+	return 0;
+}
+
+static const struct condition {
+	const char *name;
+	enum rule_condition condition;
+	value_fn *value;
+	const char *expects;
+} conditions[] = {
+    {"client", RULE_CLIENT, value_client,
+	"a network or an address like \"192.0.2.0/24\" or \"2001:db8::1\""},
+    {"user", RULE_USER, value_text, "the name of a user"},
+    {"group", RULE_GROUP, value_text, "the name of a group"},
+    {"host", RULE_HOST, value_host,
+	"a name like \"www.example.com\" (itself) or \".example.com\" (and all below), "
+	"international ones as xn--"},
+    {"address", RULE_ADDRESS, value_address,
+	"a network like \"192.0.2.0/24\", or private, loopback, link-local, metadata or special"},
+    {"port", RULE_PORT, value_port, "a port or a range like \"25\" or \"8000-8999\""},
+    {"method", RULE_METHOD, value_method, "a method in capitals like \"GET\""},
+    {"scheme", RULE_SCHEME, value_scheme, "\"http\" or \"tunnel\""},
+    {"listener", RULE_LISTENER, value_text, "the name of a listener"},
+    {"time", RULE_TIME, value_time,
+	"days and hours like \"mon-fri 08:00-17:00\", \"sat,sun\" or \"22:00-06:00\""},
+};
+
+static const char *const others[] = {"zone", "action", "say", "source", "bandwidth", "log"};
+
+static const struct condition *find_condition(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(conditions); i++) {
+		if (strcmp(conditions[i].name, name) == 0)
+			return &conditions[i];
+	}
+	return NULL;
+}
+
+static bool is_other(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+		if (strcmp(others[i], name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* ---- what a rule does ------------------------------------------------------------------- */
+
+/* The one string of a part; *ret NULL: it has no such part. */
+static int read_string(const struct reader *r, const char *name, const char *expects,
+    const struct clause_part **ret_part, const char **ret)
+{
+	const struct clause_part *part = clause_find(r->clause, name);
+
+	*ret_part = part;
+	*ret = part != NULL && part->count == 1 ? part->values[0] : NULL;
+	return part == NULL || *ret != NULL ? 0 : refuse_value(r, part, expects, NULL);
+}
+
+static int read_action(const struct reader *r, struct rule *rule)
+{
+	static const char expects[] = "\"allow\" or \"deny\"";
+	const struct clause_part *part, *say_part;
+	const char *action, *say;
+
+	if (read_string(r, "action", expects, &part, &action) < 0 ||
+	    read_string(r, "say", "a sentence", &say_part, &say) < 0)
+		return -1;
+	if (action != NULL && strcmp(action, "allow") == 0)
+		rule->action = RULE_ALLOWS;
+	else if (action != NULL && strcmp(action, "deny") == 0)
+		rule->action = RULE_DENIES;
+	else if (action != NULL)
+		return refuse_value(r, part, expects, action);
+	if (say != NULL && rule->action != RULE_DENIES)
+		return refuse(r, say_part, "goes with action = \"deny\" only");
+	if (say != NULL && (*say == '\0' || strlen(say) > RULEBOOK_TEXT_MAX))
+		return refuse(r, say_part, "must be a sentence of at most 255 bytes");
+	rule->say = say;
+	return 0;
+}
+
+static int read_source(const struct reader *r, struct rule *rule)
+{
+	static const char expects[] = "an address or a network like \"192.0.2.7\" or "
+				      "\"2001:db8:1::/64\"";
+	const struct clause_part *part;
+	const char *source;
+
+	if (read_string(r, "source", expects, &part, &source) < 0)
+		return -1;
+	rule->has_source = source != NULL;
+	if (source != NULL && source_parse(slice_of(source), &rule->source) < 0)
+		return refuse_value(r, part, expects, source);
+	return 0;
+}
+
+static int read_log(const struct reader *r, struct rule *rule)
+{
+	static const char expects[] = "\"on\" or \"off\"";
+	const struct clause_part *part;
+	const char *log;
+
+	if (read_string(r, "log", expects, &part, &log) < 0)
+		return -1;
+	rule->has_log = log != NULL;
+	rule->log = log != NULL && strcmp(log, "on") == 0;
+	if (log != NULL && !rule->log && strcmp(log, "off") != 0)
+		return refuse_value(r, part, expects, log);
+	return 0;
+}
+
+static int read_bandwidth(const struct reader *r, struct rule *rule)
+{
+	const struct clause_part *part = clause_find(r->clause, "bandwidth");
+
+	if (part == NULL)
+		return 0;
+	if (!part->is_number || part->number < 1 || part->number > BANDWIDTH_MAX)
+		return refuse(
+		    r, part, "must be a whole number from 1 to 2000000000 (bytes a second)");
+	rule->bandwidth = (uint32_t)part->number;
+	return 0;
+}
+
+/* ---- time zones ------------------------------------------------------------------------- */
+
+/* The zone of that name, "" for the local one; each is loaded once.  NULL with a sentence. */
+static const struct zone *find_zone(struct config *config, const char *name, const char **ret_why)
+{
+	size_t i = 0;
+
+	while (i < config->zone_count && strcmp(config->zones[i].name, name) != 0)
+		i++;
+	if (i < config->zone_count)
+		return config->zones[i].zone;
+	if (i == RULEBOOK_ZONES_MAX) {
+		*ret_why = "there are more than 64 time zones in all";
+		return NULL;
+	}
+	*ret_why = "out of memory";
+	config->zones[i].zone = zone_load(*name != '\0' ? name : NULL, ret_why);
+	if (config->zones[i].zone == NULL)
+		return NULL;
+	config->zones[i].name = strdup(name);
+	config->zone_count++;
+	return config->zones[i].name != NULL ? config->zones[i].zone : NULL;
+}
+
+static int read_zone(struct reader *r)
+{
+	const struct clause_part *time = clause_find(r->clause, "time"), *part;
+	const char *name, *why;
+	char shown[80], must[256];
+
+	if (read_string(r, "zone", "the name of a time zone like \"Europe/Berlin\"", &part, &name) <
+	    0)
+		return -1;
+	if (name != NULL && time == NULL)
+		return refuse(r, part, "goes with a time only");
+	if (time == NULL)
+		return 0;
+	if (name != NULL && *name == '\0')
+		return refuse(r, part, "must be the name of a time zone like \"Europe/Berlin\"");
+	r->zone = find_zone(r->l->config, name != NULL ? name : "", &why);
+	if (r->zone != NULL)
+		return 0;
+	log_escape(shown, sizeof(shown), name != NULL ? name : "", name != NULL ? strlen(name) : 0);
+	snprintf(must, sizeof(must), "\"%s\": %s", shown, why);
+	return refuse(r, part != NULL ? part : time, must);
+}
+
+/* ---- rules ------------------------------------------------------------------------------ */
+
+static int read_condition(
+    struct reader *r, const struct clause_part *part, const struct condition *condition)
+{
+	if (part->is_number)
+		return refuse_value(r, part, condition->expects, NULL);
+	for (size_t i = 0; i < part->count; i++) {
+		struct rule_value value = {.condition = condition->condition};
+
+		if (condition->value(r, part->values[i], &value) < 0)
+			return refuse_value(r, part, condition->expects, part->values[i]);
+		if (rulebook_add_value(r->book, &value) < 0)
+			return load_refuse_memory(r->l);
+	}
+	return 0;
+}
+
+static int check_names(const struct reader *r)
+{
+	for (size_t i = 0; i < r->clause->count; i++) {
+		const struct clause_part *part = &r->clause->parts[i];
+
+		if (find_condition(part->name) == NULL && !is_other(part->name))
+			return refuse(r, part,
+			    "there is no such condition: client, user, group, host, address, port, "
+			    "method, scheme, listener, time with zone; nor such an effect: action "
+			    "with say, source, bandwidth, log");
+	}
+	return 0;
+}
+
+static int read_rule(struct reader *r)
+{
+	struct rule rule = {.line = r->clause->line, .action = RULE_SETS};
+
+	if (check_names(r) < 0 || read_action(r, &rule) < 0 || read_source(r, &rule) < 0 ||
+	    read_bandwidth(r, &rule) < 0 || read_log(r, &rule) < 0 || read_zone(r) < 0)
+		return -1;
+	if (rule.action == RULE_SETS && !rule.has_source && !rule.has_log && rule.bandwidth == 0)
+		return refuse(
+		    r, NULL, "does nothing: it needs an action, source, bandwidth or log");
+	if (rulebook_add(r->book, &rule) < 0)
+		return load_refuse_memory(r->l);
+	for (size_t i = 0; i < r->clause->count; i++) {
+		const struct clause_part *part = &r->clause->parts[i];
+		const struct condition *condition = find_condition(part->name);
+
+		if (condition != NULL && read_condition(r, part, condition) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+int rules_build(const struct load *l)
+{
+	struct config *config = l->config;
+	struct reader r = {.l = l};
+
+	if (config->written.rule_count == 0)
+		return 0;
+	r.book = rulebook_new();
+	if (r.book == NULL)
+		return load_refuse_memory(l);
+	acl_set_rules(config->acl, r.book);
+	for (size_t i = 0; i < config->written.rule_count; i++) {
+		r.clause = &config->written.rules[i];
+		r.number = (unsigned)i + 1;
+		r.zone = NULL;
+		if (read_rule(&r) < 0)
+			return -1;
+	}
+	return rulebook_seal(r.book) < 0 ? load_refuse_memory(l) : 0;
+}
