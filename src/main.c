@@ -1,4 +1,5 @@
 #include <event2/event.h>
+#include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,17 +11,21 @@
 #include "base/spare.h"
 #include "proxy/config.h"
 #include "proxy/daemon.h"
+#include "proxy/explain.h"
 #include "proxy/rehearsal.h"
 
 struct options {
 	const char *path; /* NULL: the built-in defaults */
 	bool test, print;
+	struct explain_question question; /* its request NULL: there is none */
 };
 
 /* ---- options ---------------------------------------------------------------------------- */
 
 static const char usage[] =
     "usage: penstock [-c FILE] [-t | -T]\n"
+    "       penstock [-c FILE] --explain 'CLIENT [USER] METHOD URL' [--address ADDRESS]...\n"
+    "                [--at 'YYYY-MM-DD HH:MM'] [--listener NAME]\n"
     "       penstock -V | -h\n"
     "\n"
     "A streaming forward HTTP proxy.  Runs in the foreground.\n"
@@ -32,6 +37,12 @@ static const char usage[] =
     "  -T       print the effective configuration and exit\n"
     "  -V       print the versions and what is built in, and exit\n"
     "  -h       print this and exit\n"
+    "\n"
+    "  --explain 'CLIENT [USER] METHOD URL'\n"
+    "           say whether that request would be allowed or denied, by which rule and why,\n"
+    "           and exit: 0 when allowed, 1 when denied, 64 when it is no request.  Asks no\n"
+    "           name server: --address says where the name leads (up to 16 times), --at the\n"
+    "           local time if not now, --listener where the client came in\n"
     "\n"
     "SIGHUP reads the configuration again, SIGUSR1 opens the log files again, SIGTERM\n"
     "finishes what is running and ends, a second SIGTERM ends at once.\n";
@@ -45,10 +56,30 @@ static void print_versions(void)
 /* Returns -1 to go on, else the exit status. */
 static int read_options(int argc, char **argv, struct options *options)
 {
+	static const struct option long_options[] = {{"explain", required_argument, NULL, 'e'},
+	    {"address", required_argument, NULL, 'a'}, {"at", required_argument, NULL, '@'},
+	    {"listener", required_argument, NULL, 'l'}, {NULL, 0, NULL, 0}};
+	struct explain_question *question = &options->question;
 	int c;
 
-	while ((c = getopt(argc, argv, "c:tTVh")) != -1) {
+	while ((c = getopt_long(argc, argv, "c:tTVh", long_options, NULL)) != -1) {
 		switch (c) {
+		case 'e':
+			question->request = optarg;
+			break;
+		case 'a':
+			if (question->address_count == EXPLAIN_ADDRESSES_MAX) {
+				fputs("penstock: too many addresses\n", stderr);
+				return EX_USAGE;
+			}
+			question->addresses[question->address_count++] = optarg;
+			break;
+		case '@':
+			question->at = optarg;
+			break;
+		case 'l':
+			question->listener = optarg;
+			break;
 		case 'c':
 			options->path = optarg;
 			break;
@@ -89,6 +120,12 @@ int main(int argc, char **argv)
 	if (!config) {
 		fprintf(stderr, "penstock: %s\n", error.message);
 		return EX_CONFIG;
+	}
+	if (options.question.request) {
+		status = explain_run(config, options.path ? options.path : "defaults",
+		    &options.question, stdout, stderr);
+		config_unref(config);
+		return status;
 	}
 	if (!options.print && !options.test)
 		return daemon_run(options.path, config) == 0 ? EX_OK : EX_OSERR;
