@@ -242,7 +242,7 @@ static void write_settings(const struct explanation *e, const struct acl_verdict
 	char source[ADDR_TEXT_MAX];
 
 	if (v->source != NULL) {
-		network_format(&v->source->source, source);
+		source_format(&v->source->source, source);
 		fprintf(e->out, "source %s, by ", source);
 		write_rule(e, v->source);
 		fputs("\n", e->out);

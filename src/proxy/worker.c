@@ -120,6 +120,12 @@ static void worker_drain(struct worker *w)
 	door_drain(w->door, worker_end, w);
 }
 
+/* The family that is asked for alone; 0: both are. */
+static sa_family_t worker_only_family(enum family family)
+{
+	return family == FAMILY_IPV4 ? AF_INET : family == FAMILY_IPV6 ? AF_INET6 : 0;
+}
+
 static struct resolver_options worker_resolving(struct worker *w, const struct config *config)
 {
 	return (struct resolver_options){
@@ -131,13 +137,16 @@ static struct resolver_options worker_resolving(struct worker *w, const struct c
 	    .ttl_max_s = config->resolver.ttl_max,
 	    .ttl_negative_s = config->resolver.ttl_negative,
 	    .lookups = (size_t)config->resolver.lookups,
+	    .only = worker_only_family(config->family),
+	    .awaited = config->family == FAMILY_PREFER_IPV4 ? AF_INET : AF_INET6,
 	    .metrics = &w->metrics,
 	};
 }
 
 static bool worker_resolves_anew(const struct config *old, const struct config *config)
 {
-	bool differ = old->resolver.server_count != config->resolver.server_count ||
+	bool differ = old->family != config->family ||
+		      old->resolver.server_count != config->resolver.server_count ||
 		      old->resolver.cache != config->resolver.cache ||
 		      old->resolver.lookups != config->resolver.lookups ||
 		      old->resolver.ttl_min != config->resolver.ttl_min ||
