@@ -89,24 +89,23 @@ static const struct preference_winner *preference_find(
 	return winner && now_ms < winner->until_ms ? winner : NULL;
 }
 
-void preference_apply(struct preference *p, const struct preference_origin *origin,
+bool preference_apply(struct preference *p, const struct preference_origin *origin,
     struct addr *addrs, size_t count, uint64_t now_ms)
 {
-	const struct preference_winner *winner;
 	struct preference_key key;
+	const struct preference_winner *winner =
+	    preference_find(p, &key, preference_key(origin, &key), now_ms);
 	struct addr first;
 
-	if (count < 2)
-		return;
-	winner = preference_find(p, &key, preference_key(origin, &key), now_ms);
-	for (size_t i = 1; winner && i < count; i++) {
+	for (size_t i = 0; winner && i < count; i++) {
 		if (!addr_equal(&addrs[i], &winner->address))
 			continue;
 		first = addrs[i];
 		memmove(&addrs[1], &addrs[0], i * sizeof(first));
 		addrs[0] = first;
-		return;
+		return true;
 	}
+	return false;
 }
 
 void preference_note(struct preference *p, const struct preference_origin *origin,

@@ -7,6 +7,7 @@
 #ifndef NET_PREFERENCE_H
 #define NET_PREFERENCE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -28,8 +29,8 @@ struct preference *preference_new(size_t limit);
 void preference_clear(struct preference *p);
 void preference_free(struct preference *p); /* NULL is fine */
 
-/* Puts the address that is remembered in front, if it is one of these. */
-void preference_apply(struct preference *p, const struct preference_origin *origin,
+/* Puts the address that is remembered in front, if it is one of these.  Returns whether it is. */
+bool preference_apply(struct preference *p, const struct preference_origin *origin,
     struct addr *addrs, size_t count, uint64_t now_ms);
 
 /* A race among several is over.  winner NULL: none could be reached. */

@@ -13,27 +13,39 @@
 
 struct approach {
 	struct approach_plan plan;
-	/* Under way; one of them is not NULL. */
-	struct resolver_query *query;
-	struct connector *connector;
+	struct resolver_query *query; /* NULL: all addresses are known */
+	struct connector *connector;  /* NULL: none is known yet that may be connected to */
+	/* Why there is none. */
+	enum fail fail;
+	const char *why;
 };
 
 static const struct approach_result nowhere = {.fd = -1};
+
+static void approach_free(struct approach *a)
+{
+	if (a->query)
+		resolver_cancel(a->query);
+	if (a->connector)
+		connector_cancel(a->connector);
+	recycle_free(a);
+}
 
 static void approach_finish(struct approach *a, const struct approach_result *result)
 {
 	approach_done_fn *done = a->plan.done;
 	void *arg = a->plan.arg;
 
-	recycle_free(a);
+	approach_free(a);
 	done(result, arg);
 }
 
-static void approach_fail(struct approach *a, enum fail fail)
+static void approach_fail(struct approach *a, enum fail fail, const char *why)
 {
 	struct approach_result result = nowhere;
 
 	result.fail = fail;
+	result.why = why;
 	approach_finish(a, &result);
 }
 
@@ -43,6 +55,14 @@ static struct preference_origin approach_origin(const struct approach_plan *plan
 {
 	return (struct preference_origin){
 	    route_host(plan->route), plan->route->target.port, &plan->route->source};
+}
+
+/* Whether one of these has won before; then it is put in front. */
+static bool approach_prefers(const struct approach_plan *plan, struct addr *addrs, size_t count)
+{
+	struct preference_origin origin = approach_origin(plan);
+
+	return preference_apply(plan->preference, &origin, addrs, count, deadline_now_ms());
 }
 
 /* A race is over: the next one for this origin begins with its winner. */
@@ -60,6 +80,7 @@ static void approach_on_dialled(int fd, const struct addr *address, int error, v
 	struct approach_result result = nowhere;
 	const struct route *to = a->plan.route;
 
+	a->connector = NULL;
 	approach_note(a, address);
 	if (fd < 0) {
 		result.fail = route_unreachable(error);
@@ -82,13 +103,13 @@ static bool approach_connect(struct approach *a)
 	const struct approach_plan *plan = &a->plan;
 	struct route *to = plan->route;
 	struct timeval total = {plan->config->timeouts.connect, 0};
-	struct preference_origin origin = approach_origin(plan);
 
 	if (to->addr_count > 1)
-		preference_apply(
-		    plan->preference, &origin, to->addrs, to->addr_count, deadline_now_ms());
+		(void)approach_prefers(plan, to->addrs, to->addr_count);
 	a->connector = connector_start(
 	    plan->base, &to->source, to->addrs, to->addr_count, total, approach_on_dialled, a);
+	if (a->connector && a->query)
+		connector_expect(a->connector, true);
 	return a->connector != NULL;
 }
 
@@ -108,30 +129,57 @@ static bool approach_reuse(const struct approach_plan *plan, struct approach_res
 	return true;
 }
 
-/* The addresses are known.  Whether that is the end, with its result. */
-static bool approach_arrive(const struct approach_plan *plan, const struct resolver_answer *answer,
-    struct approach_result *result)
+/* ---- asking for the name ---------------------------------------------------------------- */
+
+/* The first addresses that may be connected to. */
+static void approach_depart(struct approach *a)
 {
-	result->fail = route_resolved(plan->route, answer);
-	if (result->fail == FAIL_NONE)
-		result->fail = route_vet(plan->route, plan->config->acl);
-	if (result->fail == FAIL_NONE)
-		result->fail = route_choose(plan->route, plan->config->family, &result->why);
-	return result->fail != FAIL_NONE || approach_reuse(plan, result);
+	struct approach_result result = nowhere;
+
+	if (approach_reuse(&a->plan, &result))
+		approach_finish(a, &result);
+	else if (!approach_connect(a))
+		approach_fail(a, FAIL_NO_MEMORY, NULL);
 }
 
-/* ---- asking for the name ---------------------------------------------------------------- */
+/* More of them, from this one on, while others are being connected to. */
+static void approach_extend(struct approach *a, size_t from)
+{
+	struct route *to = a->plan.route;
+	size_t count = to->addr_count - from;
+
+	if (count > 0 && approach_prefers(&a->plan, &to->addrs[from], count)) {
+		/* The one that answers, as far as we know: no time for the others. */
+		connector_cancel(a->connector);
+		if (!approach_connect(a))
+			approach_fail(a, FAIL_NO_MEMORY, NULL);
+		return;
+	}
+	if (count > 0)
+		connector_add(a->connector, &to->addrs[from], count);
+	connector_expect(a->connector, a->query != NULL);
+}
 
 static void approach_on_resolved(const struct resolver_answer *answer, void *arg)
 {
 	struct approach *a = arg;
-	struct approach_result result = nowhere;
+	struct route *to = a->plan.route;
+	size_t had = to->addr_count;
+	const char *why = NULL;
+	enum fail fail = route_add(to, answer, a->plan.config, &why);
 
-	a->query = NULL;
-	if (approach_arrive(&a->plan, answer, &result))
-		approach_finish(a, &result);
-	else if (!approach_connect(a))
-		approach_fail(a, FAIL_NO_MEMORY);
+	if (!answer->more)
+		a->query = NULL;
+	if (fail != FAIL_NONE) {
+		a->fail = fail;
+		a->why = why;
+	}
+	if (a->connector)
+		approach_extend(a, had);
+	else if (to->addr_count > 0)
+		approach_depart(a);
+	else if (!answer->more)
+		approach_fail(a, a->fail, a->why);
 }
 
 /* Returns false when out of memory. */
@@ -139,31 +187,28 @@ static bool approach_resolve(struct approach *a)
 {
 	a->query =
 	    resolver_lookup(a->plan.resolver, route_host(a->plan.route), approach_on_resolved, a);
-	if (a->query)
-		resolver_whole(a->query);
 	return a->query != NULL;
 }
 
 struct approach *approach_start(
     const struct approach_plan *plan, struct approach_result *ret_result)
 {
-	bool known = plan->route->addr_count > 0;
-	struct slice host = route_host(plan->route);
+	struct route *to = plan->route;
 	struct resolver_answer answer;
 	struct approach *a;
 
 	*ret_result = nowhere;
-	if (known && approach_reuse(plan, ret_result))
-		return NULL;
-	if (!known && resolver_peek(plan->resolver, host, &answer)) {
-		if (approach_arrive(plan, &answer, ret_result))
+	if (to->addr_count == 0 && resolver_peek(plan->resolver, route_host(to), &answer)) {
+		ret_result->fail = route_add(to, &answer, plan->config, &ret_result->why);
+		if (ret_result->fail != FAIL_NONE)
 			return NULL;
-		known = true;
 	}
+	if (to->addr_count > 0 && approach_reuse(plan, ret_result))
+		return NULL;
 	a = recycle_zero(sizeof(*a));
 	if (a) {
 		a->plan = *plan;
-		if (known ? approach_connect(a) : approach_resolve(a))
+		if (to->addr_count > 0 ? approach_connect(a) : approach_resolve(a))
 			return a;
 		recycle_free(a);
 	}
@@ -173,9 +218,5 @@ struct approach *approach_start(
 
 void approach_cancel(struct approach *a)
 {
-	if (a->query)
-		resolver_cancel(a->query);
-	if (a->connector)
-		connector_cancel(a->connector);
-	recycle_free(a);
+	approach_free(a);
 }

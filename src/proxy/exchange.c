@@ -430,6 +430,8 @@ static enum outcome exchange_arrived(struct exchange *x, const struct approach_r
 	x->server_fd = result->fd;
 	x->destination = result->address;
 	x->reused = result->reused;
+	if (result->fail == FAIL_NONE)
+		route_settle(x->route, x->config->acl, &result->address);
 	if (result->fail == FAIL_NONE && exchange_pace(x) != 0)
 		return failed(x, FAIL_NO_MEMORY, NULL);
 	return exchange_ruled(x, result->fail, result->why);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "http/head.h"
+#include "proxy/config.h"
 
 enum fail route_read(struct route *route, const struct head *head, const char **ret_why)
 {
@@ -54,7 +55,43 @@ enum fail route_judge(struct route *route, const struct acl *acl)
 	return route->verdict.fail;
 }
 
-enum fail route_resolved(struct route *route, const struct resolver_answer *answer)
+/*
+ * Append those of the addresses that rules allow, and that leave from the same source as those
+ * that are there: a request has one.  Returns how many.
+ */
+static size_t route_vet(
+    struct route *route, const struct acl *acl, const struct addr *addrs, size_t count)
+{
+	struct place place;
+	struct acl_facts facts = route_facts(route, acl, &place);
+	struct acl_verdict verdict;
+	size_t kept = route->addr_count;
+
+	for (size_t i = 0; i < count && kept < RESOLVER_ADDRS_MAX; i++) {
+		struct addr *to = &route->addrs[kept];
+
+		*to = addrs[i];
+		to->port = route->target.port;
+		facts.address = to;
+		acl_judge(acl, &facts, &verdict);
+		if (kept == 0 && (i == 0 || verdict.outcome == ACL_ALLOWED))
+			route->verdict = verdict;
+		kept += verdict.outcome == ACL_ALLOWED && verdict.source == route->verdict.source;
+	}
+	if (route->verdict.source)
+		route->source = route->verdict.source->source;
+	return kept - route->addr_count;
+}
+
+static const char *route_lacks(enum family family)
+{
+	return family == FAMILY_IPV4
+		   ? "The site has no IPv4 address, and this proxy uses no others."
+		   : "The site has no IPv6 address, and this proxy uses no others.";
+}
+
+enum fail route_add(struct route *route, const struct resolver_answer *answer,
+    const struct config *config, const char **ret_why)
 {
 	static const enum fail fails[] = {
 	    [RESOLVER_NOT_FOUND] = FAIL_DNS_NOT_FOUND,
@@ -64,51 +101,39 @@ enum fail route_resolved(struct route *route, const struct resolver_answer *answ
 	    [RESOLVER_BAD_NAME] = FAIL_DNS_NOT_FOUND,
 	    [RESOLVER_NO_MEMORY] = FAIL_NO_MEMORY,
 	};
+	struct addr *fresh = &route->addrs[route->addr_count];
+	bool one_family = config->family == FAMILY_IPV4 || config->family == FAMILY_IPV6;
+	size_t vetted, usable;
 
+	if (answer->status == RESOLVER_NOT_FOUND && one_family)
+		*ret_why = route_lacks(config->family);
 	if (answer->status != RESOLVER_OK)
 		return fails[answer->status];
-	route->addr_count = answer->count;
-	memcpy(route->addrs, answer->addrs, answer->count * sizeof(answer->addrs[0]));
-	return FAIL_NONE;
+	if (answer->count == 0)
+		return FAIL_NONE;
+	vetted = route_vet(route, config->acl, answer->addrs, answer->count);
+	if (vetted == 0)
+		return route->verdict.outcome == ACL_ALLOWED ? FAIL_NONE : route->verdict.fail;
+	usable = family_apply(config->family, fresh, vetted);
+	vetted = source_keep(&route->source, fresh, usable);
+	route->addr_count += vetted;
+	if (vetted > 0)
+		return FAIL_NONE;
+	*ret_why = usable > 0
+		       ? "The site has no address of the family that this proxy connects from."
+		       : route_lacks(config->family);
+	return FAIL_UNREACHABLE;
 }
 
-enum fail route_vet(struct route *route, const struct acl *acl)
+void route_settle(struct route *route, const struct acl *acl, const struct addr *to)
 {
 	struct place place;
 	struct acl_facts facts = route_facts(route, acl, &place);
-	size_t kept = 0;
 
-	for (size_t i = 0; i < route->addr_count; i++) {
-		struct acl_verdict verdict;
-
-		route->addrs[i].port = route->target.port;
-		facts.address = &route->addrs[i];
-		acl_judge(acl, &facts, &verdict);
-		if (i == 0 || (verdict.outcome == ACL_ALLOWED && kept == 0))
-			route->verdict = verdict;
-		if (verdict.outcome == ACL_ALLOWED)
-			route->addrs[kept++] = route->addrs[i];
-	}
-	route->addr_count = kept;
-	if (route->verdict.source)
-		route->source = route->verdict.source->source;
-	return kept > 0 ? FAIL_NONE : route->verdict.fail;
-}
-
-enum fail route_choose(struct route *route, enum family family, const char **ret_why)
-{
-	size_t count = family_apply(family, route->addrs, route->addr_count);
-
-	route->addr_count = source_keep(&route->source, route->addrs, count);
-	if (route->addr_count > 0)
-		return FAIL_NONE;
-	if (count > 0)
-		*ret_why = "The site has no address of the family that this proxy connects from.";
-	else if (family == FAMILY_IPV4)
-		*ret_why = "The site has no IPv4 address, and this proxy uses no others.";
-	else
-		*ret_why = "The site has no IPv6 address, and this proxy uses no others.";
-	return FAIL_UNREACHABLE;
+	if (!acl_rules(acl))
+		return;
+	facts.address = to;
+	acl_judge(acl, &facts, &route->verdict);
 }
 
 enum fail route_unreachable(int error)

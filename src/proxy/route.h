@@ -13,16 +13,16 @@
 #include "http/reply.h"
 #include "http/target.h"
 #include "net/addr.h"
-#include "net/family.h"
 #include "net/resolver.h"
 #include "net/source.h"
 #include "policy/acl.h"
 
+struct config;
 struct head;
 
 struct route {
 	struct target target;
-	struct source source; /* connections leave from it */
+	struct source source;   /* connections leave from it */
 	struct acl_facts facts; /* of the client and its request; the rest is added by judging */
 	struct acl_verdict verdict; /* the last one */
 	size_t addr_count;
@@ -37,19 +37,17 @@ struct slice route_host(const struct route *route);
 /* By what is known without asking for the name. */
 enum fail route_judge(struct route *route, const struct acl *acl);
 
-enum fail route_resolved(struct route *route, const struct resolver_answer *answer);
-
 /*
- * By address: those that are not allowed are taken out.  The verdict is that of the first one
- * that is left, or of the first one when none is.
+ * Add the addresses of an answer: those that are allowed, and that the family and the source leave,
+ * in the family's order.  When none is added, why: FAIL_NONE only if others are there already, and
+ * *ret_why is a sentence or left alone.  The verdict is that of the first address that is allowed,
+ * or of the first one when none is.
  */
-enum fail route_vet(struct route *route, const struct acl *acl);
+enum fail route_add(struct route *route, const struct resolver_answer *answer,
+    const struct config *config, const char **ret_why);
 
-/*
- * Of those that are left, the ones that the family and the source leave, in the family's order.
- * *ret_why is a sentence when there are none.
- */
-enum fail route_choose(struct route *route, enum family family, const char **ret_why);
+/* Connected to this one of them: the verdict is the one on it. */
+void route_settle(struct route *route, const struct acl *acl, const struct addr *to);
 
 /* What it is when none of the addresses could be connected to, with this errno. */
 enum fail route_unreachable(int error);

@@ -370,6 +370,21 @@ def test_one_family_is_slow(proxy, client, origin, scripted, slow):
     assert c.recv_response().status == 200
 
 
+@pytest.mark.parametrize("method", ["GET", "CONNECT"])
+@pytest.mark.parametrize("silent", [A, AAAA])
+def test_one_family_is_never_told(proxy, client, origin, scripted, silent, method):
+    """The other one is enough, and not only when the lookup is given up."""
+    o = origin(host="127.0.0.1" if silent == AAAA else "::1")
+    server = scripted(lambda q: q.kind == silent or q.addresses("127.0.0.1", "::1"))
+    p = proxy(resolver={"servers": [server.address]}, timeouts={"resolve": 600})
+    c = client(p)
+    if method == "GET":
+        assert c.get(f"http://a.test:{o.port}/").status == 200
+    else:
+        assert c.connect_to(f"a.test:{o.port}").status == 200
+        assert c.get("/").status == 200
+
+
 def test_turns(proxy, client, origin, scripted):
     """With one lookup at a time the second waits for the first, and both are answered."""
     o = origin(host=HERE)

@@ -343,4 +343,4 @@ def test_family(net, proxy_in, site, client, family, name, to):
         destination = {4: f"{SITE[4]}:{s.port}", 6: f"[{SITE[6]}]:{s.port}"}[to]
         assert [line.destination for line in p.access(2)] == [destination] * 2
     else:
-        assert [line.end for line in p.access(2)] == ["unreachable"] * 2
+        assert [line.end for line in p.access(2)] == ["dns_not_found"] * 2
