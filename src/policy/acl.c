@@ -179,7 +179,7 @@ static unsigned lifts(const struct rule *rule)
 
 static void take_settings(const struct rule *rule, struct acl_verdict *v)
 {
-	if (rule->has_source && v->source == NULL)
+	if (rule->source.from.base.family != 0 && v->source == NULL)
 		v->source = rule;
 	if (rule->bandwidth > 0 && v->bandwidth == NULL)
 		v->bandwidth = rule;

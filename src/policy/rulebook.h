@@ -58,9 +58,8 @@ struct rule {
 	unsigned line;   /* where it is in the file */
 	enum rule_action action;
 	const char *say; /* of a denial; NULL: nothing of its own.  Borrowed */
-	bool has_source, has_log;
 	struct source source;
-	bool log;
+	bool has_log, log;
 	uint32_t bandwidth;    /* bytes a second; 0: not set */
 	struct bucket *bucket; /* that they are paid from; made by rulebook_add */
 	unsigned conditions;   /* which it has: bits of enum rule_condition */

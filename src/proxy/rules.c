@@ -241,7 +241,6 @@ static int read_source(const struct reader *r, struct rule *rule)
 
 	if (read_string(r, "source", expects, &part, &source) < 0)
 		return -1;
-	rule->has_source = source != NULL;
 	if (source != NULL && source_parse(slice_of(source), &rule->source) < 0)
 		return refuse_value(r, part, expects, source);
 	return 0;
@@ -361,7 +360,8 @@ static int read_rule(struct reader *r)
 	if (check_names(r) < 0 || read_action(r, &rule) < 0 || read_source(r, &rule) < 0 ||
 	    read_bandwidth(r, &rule) < 0 || read_log(r, &rule) < 0 || read_zone(r) < 0)
 		return -1;
-	if (rule.action == RULE_SETS && !rule.has_source && !rule.has_log && rule.bandwidth == 0)
+	if (rule.action == RULE_SETS && clause_find(r->clause, "source") == NULL &&
+	    !rule.has_log && rule.bandwidth == 0)
 		return refuse(
 		    r, NULL, "does nothing: it needs an action, source, bandwidth or log");
 	if (rulebook_add(r->book, &rule) < 0)
