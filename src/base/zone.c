@@ -302,24 +302,24 @@ static bool read_footer(struct zone *zone, struct bytes b)
 	return len == 0 || read_tail(text, &zone->tail);
 }
 
+/* From the second version on there are two blocks, the first with times of four bytes. */
 static bool zone_read(struct zone *zone, struct bytes b)
 {
-	bool second = b.left >= HEADER_SIZE && b.at[4] >= '2';
-	size_t width = second ? 8 : 4, size;
+	int last = b.left >= HEADER_SIZE && b.at[4] >= '2' ? 2 : 1;
 	struct counts c;
 
-	for (int i = 0; i <= second; i++) {
+	for (int i = 1; i <= last; i++) {
+		size_t width = i == 2 ? 8 : 4, size;
+
 		if (!read_header(&b, &c))
 			return false;
-		size = block_size(&c, second && i == 0 ? 4 : width);
-		if (size > b.left)
-			return false;
-		if (i == second && !read_block(zone, &b, &c, width))
+		size = block_size(&c, width);
+		if (size > b.left || (i == last && !read_block(zone, &b, &c, width)))
 			return false;
 		b.at += size;
 		b.left -= size;
 	}
-	return !second || read_footer(zone, b);
+	return last == 1 || read_footer(zone, b);
 }
 
 /* 0, or an errno; EINVAL: it is no zone file. */

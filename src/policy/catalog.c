@@ -41,7 +41,7 @@ struct catalog *catalog_new(void)
 	if (c == NULL)
 		return NULL;
 	c->slot_count = 64;
-	c->slots = calloc(c->slot_count, sizeof(*c->slots));
+	c->slots = calloc(c->slot_count, sizeof(struct entry *));
 	if (c->slots == NULL) {
 		free(c);
 		return NULL;

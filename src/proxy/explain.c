@@ -88,8 +88,8 @@ static void make_tunnel(char *method, char *url)
 	url[len] = '\0';
 	colon = strrchr(url, ':');
 	if (colon == NULL || strchr(colon, ']') != NULL)
-		strcpy(url + len, ":443"); /* it fits where the scheme was */
-	strcpy(method, "CONNECT");
+		snprintf(url + len, WORD_MAX - len, ":443");
+	snprintf(method, WORD_MAX, "CONNECT");
 }
 
 static int read_target(struct explanation *e, FILE *wrong)
@@ -112,14 +112,11 @@ static int read_addresses(
 {
 	struct addr literal;
 
-	strcpy(e->host, e->target.host);
+	snprintf(e->host, sizeof(e->host), "%s", e->target.host);
 	if (addr_parse_loose(slice_of(e->host), &literal) == 0) {
-		char canonical[ADDR_TEXT_MAX];
-
 		if (question->address_count > 0)
 			return nonsense(wrong, "the host is an address already", e->host);
-		addr_format_ip(&literal, canonical);
-		strcpy(e->host, canonical);
+		addr_format_ip(&literal, e->host);
 		e->addresses[e->address_count++] = literal;
 	}
 	for (size_t i = 0; i < question->address_count; i++) {

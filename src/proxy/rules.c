@@ -289,7 +289,6 @@ static const struct zone *find_zone(struct config *config, const char *name, con
 		*ret_why = "there are more than 64 time zones in all";
 		return NULL;
 	}
-	*ret_why = "out of memory";
 	config->zones[i].zone = zone_load(*name != '\0' ? name : NULL, ret_why);
 	if (config->zones[i].zone == NULL)
 		return NULL;
@@ -301,7 +300,7 @@ static const struct zone *find_zone(struct config *config, const char *name, con
 static int read_zone(struct reader *r)
 {
 	const struct clause_part *time = clause_find(r->clause, "time"), *part;
-	const char *name, *why;
+	const char *name, *why = NULL;
 	char shown[80], must[256];
 
 	if (read_string(r, "zone", "the name of a time zone like \"Europe/Berlin\"", &part, &name) <
@@ -317,7 +316,7 @@ static int read_zone(struct reader *r)
 	if (r->zone != NULL)
 		return 0;
 	log_escape(shown, sizeof(shown), name != NULL ? name : "", name != NULL ? strlen(name) : 0);
-	snprintf(must, sizeof(must), "\"%s\": %s", shown, why);
+	snprintf(must, sizeof(must), "\"%s\": %s", shown, why != NULL ? why : "out of memory");
 	return refuse(r, part != NULL ? part : time, must);
 }
 
@@ -360,8 +359,8 @@ static int read_rule(struct reader *r)
 	if (check_names(r) < 0 || read_action(r, &rule) < 0 || read_source(r, &rule) < 0 ||
 	    read_bandwidth(r, &rule) < 0 || read_log(r, &rule) < 0 || read_zone(r) < 0)
 		return -1;
-	if (rule.action == RULE_SETS && clause_find(r->clause, "source") == NULL &&
-	    !rule.has_log && rule.bandwidth == 0)
+	if (rule.action == RULE_SETS && clause_find(r->clause, "source") == NULL && !rule.has_log &&
+	    rule.bandwidth == 0)
 		return refuse(
 		    r, NULL, "does nothing: it needs an action, source, bandwidth or log");
 	if (rulebook_add(r->book, &rule) < 0)
