@@ -86,11 +86,10 @@ static void query_finish(
 	query_ready(q);
 }
 
+/* Of no lookup any more. */
 static void query_free(struct resolver_query *q)
 {
 	query_unready(q);
-	if (q->lookup)
-		TAILQ_REMOVE(&q->lookup->askers, q, link);
 	answer_unref(q->answer);
 	free(q);
 }
@@ -106,7 +105,7 @@ static void query_fill(
 	for (size_t i = 0; a && i < a->count; i++)
 		if (a->addrs[i].family != q->told)
 			addrs[answer->count++] = a->addrs[i];
-	if (answer->more)
+	if (answer->more && answer->count > 0)
 		q->told = addrs[0].family;
 }
 
@@ -140,8 +139,10 @@ static void lookup_free(struct lookup *l)
 {
 	struct resolver_query *q;
 
-	while ((q = TAILQ_FIRST(&l->askers)))
+	while ((q = TAILQ_FIRST(&l->askers))) {
+		TAILQ_REMOVE(&l->askers, q, link);
 		query_free(q);
+	}
 	event_del(&l->delay);
 	answer_unref(l->half);
 	free(l);
@@ -392,8 +393,11 @@ void resolver_free(struct resolver *r)
 	dns_free(r->dns);
 	if (r->lookups)
 		map_free(r->lookups);
-	while ((q = TAILQ_FIRST(&r->ready)))
+	while ((q = TAILQ_FIRST(&r->ready))) {
+		TAILQ_REMOVE(&r->ready, q, ready_link);
+		q->ready = false;
 		query_free(q);
+	}
 	event_del(&r->deliver);
 	cache_free(r->cache);
 	free(r);
@@ -431,6 +435,8 @@ void resolver_whole(struct resolver_query *q)
 
 void resolver_cancel(struct resolver_query *q)
 {
+	if (q->lookup)
+		TAILQ_REMOVE(&q->lookup->askers, q, link);
 	query_free(q);
 }
 
