@@ -41,7 +41,7 @@ struct resolver_query {
 	enum resolver_status status; /* then, and the addresses, if any */
 	struct answer *answer;
 	sa_family_t told; /* the family of the half that was told; 0: none */
-	bool whole, ready;
+	bool ready;
 	resolver_done_fn *done;
 	void *arg;
 };
@@ -160,8 +160,7 @@ static void lookup_tell_half(struct lookup *l)
 
 	l->telling = true;
 	TAILQ_FOREACH(q, &l->askers, link)
-	if (!q->whole)
-		query_ready(q);
+	query_ready(q);
 }
 
 static void lookup_on_delay(evutil_socket_t fd, short what, void *arg)
@@ -424,13 +423,6 @@ struct resolver_query *resolver_lookup(
 		return NULL;
 	}
 	return q;
-}
-
-void resolver_whole(struct resolver_query *q)
-{
-	q->whole = true;
-	if (q->lookup)
-		query_unready(q);
 }
 
 void resolver_cancel(struct resolver_query *q)

@@ -95,9 +95,6 @@ void resolver_free(struct resolver *r);
 struct resolver_query *resolver_lookup(
     struct resolver *r, struct slice name, resolver_done_fn *done, void *arg);
 
-/* This asker is told once, when all is known.  For between resolver_lookup and its first call. */
-void resolver_whole(struct resolver_query *q);
-
 void resolver_cancel(struct resolver_query *q);
 
 /*
