@@ -6,7 +6,6 @@
 
 #include <cmocka.h>
 
-#include <arpa/inet.h>
 #include <event2/buffer.h>
 #include <event2/event.h>
 #include <fcntl.h>
@@ -17,6 +16,7 @@
 #include "net/pipe.h"
 #include "net/wire.h"
 #include "proxy/relay.h"
+#include "pair.h"
 
 static void ignore(void *arg)
 {
@@ -121,20 +121,9 @@ struct way {
 	size_t got_len, spliced;
 };
 
-static void connect_pair(int fds[2])
+static void connect_unblocked(int fds[2])
 {
-	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t len = sizeof(at);
-	int listener = socket(AF_INET, SOCK_STREAM, 0);
-
-	assert_int_equal(bind(listener, (struct sockaddr *)&at, len), 0);
-	assert_int_equal(listen(listener, 1), 0);
-	assert_int_equal(getsockname(listener, (struct sockaddr *)&at, &len), 0);
-	fds[0] = socket(AF_INET, SOCK_STREAM, 0);
-	assert_int_equal(connect(fds[0], (struct sockaddr *)&at, len), 0);
-	fds[1] = accept(listener, NULL, NULL);
-	assert_true(fds[1] >= 0);
-	close(listener);
+	connect_pair(fds);
 	fcntl(fds[0], F_SETFL, O_NONBLOCK);
 	fcntl(fds[1], F_SETFL, O_NONBLOCK);
 }
@@ -148,10 +137,10 @@ static void way_open(struct way *y, size_t most)
 	y->pipes = pipe_pool_new(4);
 	y->from = evbuffer_new();
 	y->got = malloc(most);
-	connect_pair(fds);
+	connect_unblocked(fds);
 	y->sender = fds[0];
 	wire_init(&y->source, y->base, fds[1], &quiet, NULL);
-	connect_pair(fds);
+	connect_unblocked(fds);
 	y->receiver = fds[0];
 	wire_init(&y->sink, y->base, fds[1], &quiet, NULL);
 	y->relay = (struct relay){

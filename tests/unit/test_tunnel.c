@@ -5,7 +5,6 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/event.h>
@@ -25,6 +24,7 @@
 #include "net/pipe.h"
 #include "net/tunnel.h"
 #include "net/wire.h"
+#include "pair.h"
 
 enum {
 	MANY = 50 * 1000 * 1000,
@@ -44,28 +44,12 @@ struct rig {
 
 /* ---- sockets ------------------------------------------------------------------------------- */
 
-static void connect_tcp(int fds[2])
-{
-	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t len = sizeof(at);
-	int listener = socket(AF_INET, SOCK_STREAM, 0);
-
-	assert_int_equal(bind(listener, (struct sockaddr *)&at, len), 0);
-	assert_int_equal(listen(listener, 1), 0);
-	assert_int_equal(getsockname(listener, (struct sockaddr *)&at, &len), 0);
-	fds[0] = socket(AF_INET, SOCK_STREAM, 0);
-	assert_int_equal(connect(fds[0], (struct sockaddr *)&at, len), 0);
-	fds[1] = accept(listener, NULL, NULL);
-	assert_true(fds[1] >= 0);
-	close(listener);
-}
-
 static void make_pair(bool tcp, int *ret_peer, int *ret_ours)
 {
 	int fds[2];
 
 	if (tcp)
-		connect_tcp(fds);
+		connect_pair(fds);
 	else
 		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
 	*ret_peer = fds[0];

@@ -4,7 +4,6 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/event.h>
@@ -19,6 +18,7 @@
 #include "net/deadline.h"
 #include "net/pipe.h"
 #include "net/wire.h"
+#include "pair.h"
 
 enum {
 	BLOCK = 64 * 1024,
@@ -93,22 +93,6 @@ static void on_hangup(void *arg)
 
 static const struct wire_handler handler = {on_readable, on_written, on_broken, on_hangup};
 
-static void connect_tcp(int fds[2])
-{
-	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t len = sizeof(at);
-	int listener = socket(AF_INET, SOCK_STREAM, 0);
-
-	assert_int_equal(bind(listener, (struct sockaddr *)&at, len), 0);
-	assert_int_equal(listen(listener, 1), 0);
-	assert_int_equal(getsockname(listener, (struct sockaddr *)&at, &len), 0);
-	fds[0] = socket(AF_INET, SOCK_STREAM, 0);
-	assert_int_equal(connect(fds[0], (struct sockaddr *)&at, len), 0);
-	fds[1] = accept(listener, NULL, NULL);
-	assert_true(fds[1] >= 0);
-	close(listener);
-}
-
 static void rig_open(struct rig *r, bool changelist)
 {
 	struct event_config *config = event_config_new();
@@ -119,7 +103,7 @@ static void rig_open(struct rig *r, bool changelist)
 		event_config_set_flag(config, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
 	r->base = event_base_new_with_config(config);
 	event_config_free(config);
-	connect_tcp(fds);
+	connect_pair(fds);
 	r->peer = fds[0];
 	r->ours = fds[1];
 	fcntl(r->ours, F_SETFL, O_NONBLOCK);
