@@ -147,6 +147,15 @@ bool listener_has_waiting(int fd)
 	return poll(&ready, 1, 0) == 1;
 }
 
+bool listener_takes_both(int fd)
+{
+	int only = 1;
+	socklen_t len = sizeof(only);
+
+	return listener_get(fd, SO_DOMAIN) == AF_INET6 &&
+	       getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &len) == 0 && !only;
+}
+
 int listener_address(int fd, struct addr *ret_addr)
 {
 	struct sockaddr_storage sa;

@@ -41,6 +41,9 @@ void listener_hold(int fd, bool on);
 /* Whether a connection waits to be accepted. */
 bool listener_has_waiting(int fd);
 
+/* Whether an IPv6 one takes IPv4, too: one that we were handed may. */
+bool listener_takes_both(int fd);
+
 /* The address a socket is bound to (the port that the kernel chose for 0). */
 MUST_USE int listener_address(int fd, struct addr *ret_addr);
 

@@ -160,11 +160,8 @@ static void print_listen(const struct config *config, FILE *out)
 {
 	fputs("(", out);
 	for (size_t i = 0; i < config->listen_count; i++) {
-		char ip[ADDR_TEXT_MAX];
-
-		addr_format_ip(&config->listen[i], ip);
-		fprintf(out, "%s { address = \"%s\"; port = %u; }", i == 0 ? "" : ",", ip,
-		    (unsigned)config->listen[i].port);
+		fputs(i == 0 ? " " : ", ", out);
+		listen_print(&config->listen[i], out);
 	}
 	fputs(" )", out);
 }

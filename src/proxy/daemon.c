@@ -14,11 +14,13 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "net/addr.h"
+#include "net/listener.h"
 #include "policy/limit.h"
 #include "proxy/accesslog.h"
 #include "proxy/config.h"
 #include "proxy/confinement.h"
 #include "proxy/descriptors.h"
+#include "proxy/entrance.h"
 #include "proxy/places.h"
 #include "proxy/service.h"
 #include "proxy/worker.h"
@@ -125,7 +127,7 @@ static int inherit_places(struct daemon *d)
 {
 	struct supervisor_sockets sockets = {0};
 	const char *why = NULL;
-	char name[PLACE_NAME_MAX];
+	char name[LISTEN_NAME_MAX];
 
 	if (supervisor_take_sockets(&sockets) != 0) {
 		log_error("cannot take the sockets of the service manager: LISTEN_PID, LISTEN_FDS, "
@@ -149,6 +151,20 @@ static int inherit_places(struct daemon *d)
 	return why ? -1 : 0;
 }
 
+/* An entrance goes with those orders that need one. */
+static int tell_worker(struct worker *w, const struct place *place, struct worker_order *order)
+{
+	if (order->command == WORKER_LISTEN || order->command == WORKER_RENAME) {
+		order->entrance =
+		    entrance_new(&place->as, &place->at, listener_takes_both(order->fd));
+		if (!order->entrance) {
+			log_error("a worker cannot be told of a listener: out of memory");
+			return -1;
+		}
+	}
+	return worker_tell(w, order);
+}
+
 /* Give the place's sockets to the workers, or ask for them back. */
 static void tell_place(struct daemon *d, struct place *place, enum worker_command command)
 {
@@ -160,9 +176,33 @@ static void tell_place(struct daemon *d, struct place *place, enum worker_comman
 		if (command == WORKER_LISTEN)
 			place->borrowers++;
 		/* Nobody may connect to where nobody accepts. */
-		if (worker_tell(d->workers[i], &order) != 0 && command == WORKER_LISTEN)
+		if (tell_worker(d->workers[i], place, &order) != 0 && command == WORKER_LISTEN)
 			places_return(&d->places, order.fd);
 	}
+}
+
+/* Before the workers are told to reload: names and rules change together. */
+static void rename_places(struct daemon *d)
+{
+	struct place *place;
+
+	for (place = LIST_FIRST(&d->places.all); place; place = LIST_NEXT(place, all)) {
+		if (place_rename(place))
+			tell_place(d, place, WORKER_RENAME);
+	}
+}
+
+static void log_listening(const struct place *place, const char *where)
+{
+	char plain[ADDR_TEXT_MAX];
+
+	addr_format(&place->as.addr, plain);
+	if (place->inherited)
+		log_info("listening on %s (inherited, %s)", where, place->as.name);
+	else if (strcmp(place->as.name, plain) != 0)
+		log_info("listening on %s (%s)", where, place->as.name);
+	else
+		log_info("listening on %s", where);
 }
 
 /* Open what is listed and close what is not. */
@@ -177,9 +217,7 @@ static void settle_places(struct daemon *d)
 			tell_place(d, place, WORKER_LISTEN);
 		if (place->listed && place->state != PLACE_OPEN) {
 			place_open(place);
-			log_info("listening on %s%s%s%s", where,
-			    place->inherited ? " (inherited, " : "", place->name,
-			    place->inherited ? ")" : "");
+			log_listening(place, where);
 		} else if (!place->listed && place->state == PLACE_OPEN) {
 			place_close(place);
 			log_info("no longer listening on %s", where);
@@ -253,6 +291,7 @@ static void load_again(struct daemon *d)
 		log_warning("%s: %s has changed, which takes a restart", d->path, key);
 	log_open(config->log.target, config->log.level);
 	descriptors_raise(config, d->worker_count);
+	rename_places(d);
 	tell_all(d, WORKER_RELOAD, config);
 	settle_places(d);
 	config_unref(d->config);

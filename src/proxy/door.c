@@ -15,6 +15,7 @@
 #include "net/listener.h"
 #include "net/reserve.h"
 #include "proxy/config.h"
+#include "proxy/entrance.h"
 
 /* How long accepting pauses when descriptors run out. */
 #define DOOR_PAUSE_MS 100
@@ -43,6 +44,8 @@ struct door_place {
 	struct door *door;
 	int fd;
 	struct evhttp_bound_socket *bound;
+	struct entrance *entrance;
+	struct entrance *coming; /* from door_configure on; NULL: no other */
 	enum door_step step;
 	struct event turn; /* for the steps */
 };
@@ -122,6 +125,29 @@ static bool door_is_full(struct door *door)
 	return door->short_of;
 }
 
+static struct door_place *door_find_place(const struct door *door, int fd)
+{
+	struct door_place *place;
+
+	for (place = LIST_FIRST(&door->places); place; place = LIST_NEXT(place, all)) {
+		if (place->fd == fd)
+			return place;
+	}
+	return NULL;
+}
+
+/*
+ * evhttp does not tell which of its listeners it accepts on (2.1.12), but the event that runs is
+ * that listener's.
+ */
+static struct bufferevent *door_new_intake(struct door *door)
+{
+	const struct event *running = event_base_get_running_event(door->shared.base);
+	struct door_place *place = running ? door_find_place(door, event_get_fd(running)) : NULL;
+
+	return place ? intake_new(&door->shared, place->entrance) : NULL;
+}
+
 /*
  * Without memory for an intake the client gets evhttp's own refusal.  evhttp crashes when it
  * gets no bufferevent and cannot make one either (2.1.12).
@@ -129,7 +155,7 @@ static bool door_is_full(struct door *door)
 static struct bufferevent *door_on_accept(struct event_base *base, void *arg)
 {
 	struct door *door = arg;
-	struct bufferevent *bev = intake_new(&door->shared);
+	struct bufferevent *bev = door_new_intake(door);
 
 	(void)base;
 	if (!bev) {
@@ -239,6 +265,8 @@ static void door_forget(struct door_place *place)
 	event_del(&place->turn);
 	LIST_REMOVE(place, all);
 	evhttp_del_accept_socket(place->door->http, place->bound);
+	entrance_unref(place->entrance);
+	entrance_unref(place->coming);
 	free(place);
 }
 
@@ -272,7 +300,7 @@ static void door_on_turn(evutil_socket_t none, short what, void *arg)
 	door_look_empty(door);
 }
 
-int door_listen(struct door *door, int fd)
+int door_listen(struct door *door, int fd, struct entrance *entrance)
 {
 	struct door_place *place = calloc(1, sizeof(*place));
 	struct evconnlistener *listener = NULL;
@@ -285,12 +313,14 @@ int door_listen(struct door *door, int fd)
 	if (!place || !place->bound) {
 		if (listener)
 			evconnlistener_free(listener);
+		entrance_unref(entrance);
 		free(place);
 		return -1;
 	}
 	evconnlistener_set_error_cb(listener, door_on_accept_error);
 	place->door = door;
 	place->fd = fd;
+	place->entrance = entrance;
 	evtimer_assign(&place->turn, door->shared.base, door_on_turn, place);
 	LIST_INSERT_HEAD(&door->places, place, all);
 	return 0;
@@ -298,12 +328,8 @@ int door_listen(struct door *door, int fd)
 
 void door_leave(struct door *door, int fd, bool empty_first)
 {
-	struct door_place *place;
+	struct door_place *place = door_find_place(door, fd);
 
-	for (place = LIST_FIRST(&door->places); place; place = LIST_NEXT(place, all)) {
-		if (place->fd == fd)
-			break;
-	}
 	if (!place || place->step != DOOR_ACCEPTING)
 		return;
 	place->step = empty_first ? DOOR_EMPTYING : DOOR_LEAVING;
@@ -316,9 +342,31 @@ void door_set_on_left(struct door *door, door_left_fn *on_left, void *arg)
 	door->on_left_arg = arg;
 }
 
+void door_rename(struct door *door, int fd, struct entrance *entrance)
+{
+	struct door_place *place = door_find_place(door, fd);
+
+	if (!place) {
+		entrance_unref(entrance);
+		return;
+	}
+	entrance_unref(place->coming);
+	place->coming = entrance;
+}
+
 void door_configure(struct door *door, const struct config *config)
 {
+	struct door_place *place;
+
 	door->shared.config = config;
+	for (place = LIST_FIRST(&door->places); place; place = LIST_NEXT(place, all)) {
+		if (!place->coming)
+			continue;
+		entrance_succeed(place->entrance, place->coming);
+		entrance_unref(place->entrance);
+		place->entrance = place->coming;
+		place->coming = NULL;
+	}
 }
 
 /* ---- ending ----------------------------------------------------------------------------- */

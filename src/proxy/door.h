@@ -24,8 +24,14 @@ struct door *door_new(const struct intake_shared *shared);
  */
 void door_on_shortage(struct door *door, void (*give_back)(void *arg));
 
-/* Accept on a listening socket, which is borrowed until on_left.  -1 when out of memory. */
-MUST_USE int door_listen(struct door *door, int fd);
+/*
+ * Accept on a listening socket, which is borrowed until on_left.  Takes the entrance.  -1 when out
+ * of memory.
+ */
+MUST_USE int door_listen(struct door *door, int fd, struct entrance *entrance);
+
+/* From the next door_configure on, clients of that socket come in by this entrance; taken. */
+void door_rename(struct door *door, int fd, struct entrance *entrance);
 
 /*
  * Accept on it no more, once its queue is empty (empty_first) or at once.  Then, on a later turn
@@ -36,7 +42,7 @@ void door_leave(struct door *door, int fd, bool empty_first);
 typedef void door_left_fn(int fd, void *arg);
 void door_set_on_left(struct door *door, door_left_fn *on_left, void *arg);
 
-/* From the next head on, these limits and timers. */
+/* From the next head on, these limits, timers and entrances. */
 void door_configure(struct door *door, const struct config *config);
 
 /*

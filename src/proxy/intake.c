@@ -18,6 +18,7 @@
 #include "net/wire.h"
 #include "policy/limit.h"
 #include "proxy/config.h"
+#include "proxy/entrance.h"
 #include "proxy/refusal.h"
 
 /* All that evhttp ever gets to parse of a request. */
@@ -55,6 +56,7 @@ struct intake_head {
 struct intake {
 	LIST_ENTRY(intake) all;
 	struct intake_shared *shared;
+	struct entrance *entrance;
 	struct evhttp_connection *evcon; /* owns the bufferevent, the descriptor and req */
 	struct bufferevent *bev;         /* one reference is ours */
 	struct evhttp_request *req;      /* while BUSY or GIVEN, if evhttp has seen it */
@@ -120,6 +122,7 @@ static void intake_free(struct intake *in)
 	bufferevent_decref(in->bev);
 	intake_drop_input(in);
 	intake_drop_head(in);
+	entrance_unref(in->entrance);
 	if (in->entered)
 		limit_leave(shared->limit, in->account, in->account ? deadline_now_ns() : 0);
 	recycle_free(in);
@@ -181,6 +184,7 @@ static void intake_raise(struct intake *in, enum fail fail, const char *why)
 
 	in->state = INTAKE_BUSY;
 	in->known = true;
+	in->entrance = entrance_latest(in->entrance);
 	deadline_stop(&in->deadline);
 	in->shared->on_request(&request, in->shared->on_request_arg);
 }
@@ -549,7 +553,7 @@ static void intake_on_deadline(void *arg)
 	}
 }
 
-struct bufferevent *intake_new(struct intake_shared *shared)
+struct bufferevent *intake_new(struct intake_shared *shared, struct entrance *entrance)
 {
 	struct intake *in = recycle_zero(sizeof(*in));
 
@@ -564,6 +568,7 @@ struct bufferevent *intake_new(struct intake_shared *shared)
 	}
 	bufferevent_incref(in->bev);
 	in->shared = shared;
+	in->entrance = entrance_ref(entrance);
 	in->state = INTAKE_NEW;
 	deadline_init(&in->deadline, shared->base, intake_on_deadline, in);
 	LIST_INSERT_HEAD(&shared->intakes, in, all);
@@ -620,6 +625,11 @@ void intake_set_user(struct intake *in, const struct intake_user *user, void *ar
 const struct addr *intake_client(const struct intake *in)
 {
 	return &in->client;
+}
+
+const struct entrance *intake_listener(const struct intake *in)
+{
+	return in->entrance;
 }
 
 struct limit_account *intake_account(struct intake *in)

@@ -21,6 +21,7 @@
 
 struct addr;
 struct config;
+struct entrance;
 struct event_base;
 struct evbuffer;
 struct bufferevent;
@@ -85,9 +86,9 @@ struct intake_shared {
 
 /*
  * evhttp has accepted, and wants a bufferevent for the connection.  Its owner becomes an intake
- * that frees itself.  NULL when out of memory.
+ * that frees itself and counts the entrance.  NULL when out of memory.
  */
-struct bufferevent *intake_new(struct intake_shared *shared);
+struct bufferevent *intake_new(struct intake_shared *shared, struct entrance *entrance);
 
 /* evhttp has read a stand-in; false: it was none of ours. */
 bool intake_take_request(struct intake_shared *shared, struct evhttp_request *req);
@@ -101,6 +102,12 @@ void intake_free_all(struct intake_shared *shared);
 
 void intake_set_user(struct intake *in, const struct intake_user *user, void *arg);
 const struct addr *intake_client(const struct intake *in);
+
+/*
+ * Where the client came in.  Borrowed, and the same, until intake_finish: what a reload changes is
+ * seen by the next request.
+ */
+const struct entrance *intake_listener(const struct intake *in);
 
 /* The client's, while the connection is open.  NULL when out of memory. */
 struct limit_account *intake_account(struct intake *in);

@@ -32,7 +32,7 @@ static const struct key keys[] = {
     {"listen", .type = KEY_LISTEN, .min = 1, .max = CONFIG_LISTEN_MAX,
 	.fallback = "( { address = \"127.0.0.1\"; port = 3128; } )",
 	.expects = "a list of groups like ( { address = \"127.0.0.1\"; port = 3128; } )",
-	.about = "Where clients connect to; port 0 lets the system choose one."},
+	.about = "Where clients connect to; a group may have a name and a source, too."},
     {"workers", INT(workers, 0, 256, "0", "threads"), .fixed = true,
 	.about = "Threads that serve clients; 0: one for each CPU."},
     {"user", .type = KEY_STRING, AT(user), .max = IDENTITY_NAME_MAX, .fallback = "\"\"",

@@ -151,61 +151,25 @@ static int set_strings(struct load *l, const struct key *key, const config_setti
 	return 0;
 }
 
-/* One member of a listen group. */
-static int set_listen_part(
-    struct load *l, const config_setting_t *at, struct addr *addr, bool *ret_port)
-{
-	const char *name = config_setting_name(at);
-	unsigned line = config_setting_source_line(at);
-
-	if (strcmp(name, "address") == 0) {
-		const char *string = config_setting_get_string(at);
-		uint16_t port = addr->port;
-
-		if (string == NULL || addr_parse((struct slice){string, strlen(string)}, addr) < 0)
-			return load_refuse(l, line, "listen.address",
-			    "must be an IPv4 or IPv6 address like \"127.0.0.1\" or \"::1\"");
-		addr->port = port;
-		return 0;
-	}
-	if (strcmp(name, "port") == 0) {
-		long long port = config_setting_get_int64(at);
-
-		if (!config_setting_is_number(at) || config_setting_type(at) == CONFIG_TYPE_FLOAT ||
-		    port < 0 || port > UINT16_MAX)
-			return load_refuse(
-			    l, line, "listen.port", "must be a whole number from 0 to 65535");
-		addr->port = (uint16_t)port;
-		*ret_port = true;
-		return 0;
-	}
-	return load_refuse(l, line, "listen", "a group has address and port, not %.64s", name);
-}
-
-static int set_listen_group(struct load *l, const struct key *key, config_setting_t *group)
+static int set_listen_group(struct load *l, const struct key *key, const config_setting_t *group)
 {
 	struct config *config = l->config;
-	unsigned line = config_setting_source_line(group);
-	struct addr addr = {0};
-	bool has_port = false;
+	struct listen *listen = &config->listen[config->listen_count];
+	struct listen_fault fault;
 	char shown[ADDR_TEXT_MAX];
 
 	if (!config_setting_is_group(group))
 		return refuse_value(l, key, config_setting_parent(group));
-	for (int i = 0; i < config_setting_length(group); i++)
-		if (set_listen_part(
-			l, config_setting_get_elem(group, (unsigned)i), &addr, &has_port) < 0)
-			return -1;
-	if (addr.family == 0 || !has_port)
-		return load_refuse(l, line, key->name, "this group has no %s",
-		    addr.family == 0 ? "address" : "port");
-	for (size_t i = 0; addr.port != 0 && i < config->listen_count; i++) {
-		if (addr_equal(&addr, &config->listen[i])) {
-			addr_format(&addr, shown);
-			return load_refuse(l, line, key->name, "%s is there twice", shown);
+	if (listen_read(group, listen, &fault) < 0)
+		return load_refuse(l, fault.line, fault.key, "%s%.64s", fault.must, fault.found);
+	for (size_t i = 0; listen->addr.port != 0 && i < config->listen_count; i++) {
+		if (addr_equal(&listen->addr, &config->listen[i].addr)) {
+			addr_format(&listen->addr, shown);
+			return load_refuse(l, config_setting_source_line(group), key->name,
+			    "%s is there twice", shown);
 		}
 	}
-	config->listen[config->listen_count++] = addr;
+	config->listen_count++;
 	return 0;
 }
 

@@ -1,7 +1,7 @@
 /*
  * load -- a configuration's text, read into a snapshot as the table of keys says.
  *
- * All of libconfig is here.  The first thing that is wrong ends it, with a message
+ * All of libconfig but listen is here.  The first thing that is wrong ends it, with a message
  * "file:line: key: what it must be"; the snapshot is then half-built, for the caller to
  * free.  Functions return 0, or -1 with that message written.
  */

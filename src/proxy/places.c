@@ -61,17 +61,17 @@ static int place_add_socket(struct place *place, bool alone)
 	return listener_address(fd, &place->at);
 }
 
-static struct place *place_new(const struct places *places, const struct addr *wanted)
+static struct place *place_new(const struct places *places, const struct listen *listen)
 {
 	struct place *place = calloc(1, sizeof(*place));
-	bool alone = !places_overlap(places, wanted);
+	bool alone = !places_overlap(places, &listen->addr);
 	int error;
 
 	if (!place)
 		return NULL;
-	place->wanted = *wanted;
-	place->at = *wanted;
-	place->listed = true;
+	place->as = *listen;
+	place->at = listen->addr;
+	place->listed = listen;
 	place->fds = calloc(places->workers, sizeof(*place->fds));
 	while (place->fds && place->fd_count < places->workers &&
 	       place_add_socket(place, alone && place->fd_count == 0) == 0)
@@ -86,16 +86,17 @@ static struct place *place_new(const struct places *places, const struct addr *w
 
 /* ---- matching --------------------------------------------------------------------------- */
 
+/* The last one, as the list is gone through from its end: several may have port 0. */
 static struct place *places_find(const struct places *places, const struct addr *wanted)
 {
-	struct place *place;
+	struct place *place, *found = NULL;
 
 	for (place = LIST_FIRST(&places->all); place; place = LIST_NEXT(place, all)) {
 		if (!place->listed && place->state != PLACE_LEFT &&
-		    addr_equal(&place->wanted, wanted))
-			return place;
+		    addr_equal(&place->as.addr, wanted))
+			found = place;
 	}
-	return NULL;
+	return found;
 }
 
 /* Nothing has happened: what is open is what is listed. */
@@ -105,7 +106,7 @@ static void places_forget_new(struct places *places)
 
 	for (place = LIST_FIRST(&places->all); place; place = next) {
 		next = LIST_NEXT(place, all);
-		place->listed = place->state == PLACE_OPEN;
+		place->listed = place->state == PLACE_OPEN ? &place->as : NULL;
 		if (place->state != PLACE_NEW)
 			continue;
 		LIST_REMOVE(place, all);
@@ -113,25 +114,25 @@ static void places_forget_new(struct places *places)
 	}
 }
 
-int places_match(struct places *places, const struct addr *addresses, size_t count,
-    const struct addr **ret_failed)
+int places_match(
+    struct places *places, const struct listen *list, size_t count, const struct addr **ret_failed)
 {
 	struct place *place;
 	int error;
 
 	for (place = LIST_FIRST(&places->all); place; place = LIST_NEXT(place, all))
-		place->listed = false;
+		place->listed = NULL;
 	/* From the last to the first: the set keeps the order of the list. */
 	for (size_t i = count; i-- > 0;) {
-		place = places_find(places, &addresses[i]);
+		place = places_find(places, &list[i].addr);
 		if (place) {
-			place->listed = true;
+			place->listed = &list[i];
 			continue;
 		}
-		place = place_new(places, &addresses[i]);
+		place = place_new(places, &list[i]);
 		if (!place) {
 			error = errno;
-			*ret_failed = &addresses[i];
+			*ret_failed = &list[i].addr;
 			places_forget_new(places);
 			errno = error;
 			return -1;
@@ -157,11 +158,11 @@ const char *places_adopt(struct places *places, int fd, const char *name)
 			place_free(place);
 		return why;
 	}
-	place->wanted = place->at;
+	place->as.addr = place->at;
 	place->fds[place->fd_count++] = fd;
 	place->inherited = true;
-	place->listed = true;
-	log_escape(place->name, sizeof(place->name), name, strlen(name));
+	place->listed = &place->as;
+	log_escape(place->as.name, sizeof(place->as.name), name, strlen(name));
 	while (last && LIST_NEXT(last, all))
 		last = LIST_NEXT(last, all);
 	if (last)
@@ -176,6 +177,18 @@ const char *places_adopt(struct places *places, int fd, const char *name)
 int place_socket(const struct place *place, size_t worker)
 {
 	return place->fds[place->fd_count == 1 ? 0 : worker];
+}
+
+bool place_rename(struct place *place)
+{
+	bool differs;
+
+	if (!place->listed)
+		return false;
+	differs = !listen_alike(&place->as, place->listed);
+	place->as = *place->listed;
+	place->listed = &place->as;
+	return differs;
 }
 
 static void place_hold(struct place *place, bool on)

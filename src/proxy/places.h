@@ -19,9 +19,9 @@
 
 #include "base/attr.h"
 #include "net/addr.h"
+#include "proxy/listen.h"
 
 #define PLACES_GRACE_MS 100
-#define PLACE_NAME_MAX 64
 
 enum place_state {
 	PLACE_NEW,     /* opened, and no worker knows it yet */
@@ -32,15 +32,14 @@ enum place_state {
 
 struct place {
 	LIST_ENTRY(place) all;
-	struct addr wanted; /* as the configuration says it: port 0 lets the kernel choose */
-	struct addr at;     /* where it is */
-	int *fds;           /* one for each worker, or one for all; -1 when closed */
+	struct listen as;            /* what the configuration says of it */
+	const struct listen *listed; /* of the list that was matched last; NULL: not in it */
+	struct addr at;              /* where it is, with the port that the kernel chose for 0 */
+	int *fds;                    /* one for each worker, or one for all; -1 when closed */
 	size_t fd_count;
 	size_t borrowers;
 	enum place_state state;
-	bool inherited;            /* others hold the socket too: it outlives us, with its queue */
-	char name[PLACE_NAME_MAX]; /* of an inherited one, escaped */
-	bool listed;               /* in the list that was matched last */
+	bool inherited; /* others hold the socket too: it outlives us, with its queue */
 	uint64_t leave_at_ms;
 };
 
@@ -53,19 +52,22 @@ struct places {
 /*
  * Mark the places that stand at one of the addresses as listed, and open those that are
  * missing (PLACE_NEW).  When one cannot be opened all is as before: -1 with errno, and
- * *ret_failed is the address.
+ * *ret_failed is the address.  The list is borrowed until place_rename.
  */
-MUST_USE int places_match(struct places *places, const struct addr *addresses, size_t count,
-    const struct addr **ret_failed);
+MUST_USE int places_match(
+    struct places *places, const struct listen *list, size_t count, const struct addr **ret_failed);
 
 /*
  * Take a socket that we were handed: a listed place (PLACE_NEW) that all workers share.  NULL, or
- * why it cannot be one; then it is not taken.
+ * why it cannot be one; then it is not taken.  Its name is kept escaped.
  */
 const char *places_adopt(struct places *places, int fd, const char *name);
 
 /* The socket that a worker accepts on; -1 when it is closed. */
 int place_socket(const struct place *place, size_t worker);
+
+/* What it is listed as is what it is.  Whether that is another name or source than before. */
+bool place_rename(struct place *place);
 
 /* To PLACE_OPEN, also from PLACE_CLOSING; and the other way. */
 void place_open(struct place *place);

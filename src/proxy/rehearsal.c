@@ -76,7 +76,7 @@ static int check_places(const struct rehearsal *r)
 	int result = 0;
 
 	for (size_t i = 0; i < r->config->listen_count; i++) {
-		if (check_place(r, &r->config->listen[i]) != 0)
+		if (check_place(r, &r->config->listen[i].addr) != 0)
 			result = -1;
 	}
 	return result;

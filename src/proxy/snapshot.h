@@ -11,11 +11,11 @@
 #include <stddef.h>
 
 #include "base/log.h"
-#include "net/addr.h"
 #include "net/family.h"
 #include "policy/limit.h"
 #include "policy/rulebook.h"
 #include "proxy/clause.h"
+#include "proxy/listen.h"
 
 struct acl;
 struct zone;
@@ -30,7 +30,7 @@ struct strings {
 };
 
 struct config {
-	struct addr listen[CONFIG_LISTEN_MAX];
+	struct listen listen[CONFIG_LISTEN_MAX];
 	size_t listen_count;
 	int workers; /* 0: one per CPU */
 	char *user;  /* to become when started as root; "": stay */

@@ -22,6 +22,7 @@
 #include "proxy/accesslog.h"
 #include "proxy/config.h"
 #include "proxy/door.h"
+#include "proxy/entrance.h"
 #include "proxy/exchange.h"
 #include "proxy/refusal.h"
 #include "proxy/upstream.h"
@@ -75,12 +76,12 @@ static void worker_on_left(int fd, void *arg)
 	worker_report(arg, &report);
 }
 
-static void worker_listen(struct worker *w, int fd)
+static void worker_listen(struct worker *w, const struct worker_order *order)
 {
-	if (door_listen(w->door, fd) == 0)
+	if (door_listen(w->door, order->fd, order->entrance) == 0)
 		return;
 	log_error("a worker cannot accept: out of memory");
-	worker_on_left(fd, w);
+	worker_on_left(order->fd, w);
 }
 
 static void worker_end(void *arg)
@@ -185,7 +186,10 @@ static void worker_obey(struct worker *w, const struct worker_order *order)
 {
 	switch (order->command) {
 	case WORKER_LISTEN:
-		worker_listen(w, order->fd);
+		worker_listen(w, order);
+		break;
+	case WORKER_RENAME:
+		door_rename(w->door, order->fd, order->entrance);
 		break;
 	case WORKER_LEAVE:
 	case WORKER_ABANDON:
@@ -369,6 +373,7 @@ int worker_tell(struct worker *w, const struct worker_order *order)
 		return 0;
 	log_error("cannot reach a worker: %s", strerror(errno));
 	config_unref(order->config);
+	entrance_unref(order->entrance);
 	return -1;
 }
 
@@ -410,8 +415,10 @@ void worker_free(struct worker *w)
 	}
 	config_unref(s->config);
 	/* What came too late to be read. */
-	while (read(w->command_fds[0], &order, sizeof(order)) == (ssize_t)sizeof(order))
+	while (read(w->command_fds[0], &order, sizeof(order)) == (ssize_t)sizeof(order)) {
 		config_unref(order.config);
+		entrance_unref(order.entrance);
+	}
 	close(w->command_fds[0]);
 	close(w->command_fds[1]);
 	free(w);

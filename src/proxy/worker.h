@@ -14,6 +14,7 @@
 #include "base/attr.h"
 
 struct config;
+struct entrance;
 struct limit;
 struct metrics;
 struct worker;
@@ -46,6 +47,7 @@ MUST_USE int worker_start(struct worker *w); /* 0 or an errno */
 
 enum worker_command {
 	WORKER_LISTEN,  /* accept on this socket, too; borrowed until WORKER_HAS_LEFT */
+	WORKER_RENAME,  /* clients of this socket come in by that entrance, from WORKER_RELOAD on */
 	WORKER_LEAVE,   /* no more, once its queue is empty */
 	WORKER_ABANDON, /* no more: who is in its queue is for others to accept */
 	WORKER_RELOAD,  /* the snapshot for the requests to come */
@@ -56,8 +58,9 @@ enum worker_command {
 
 struct worker_order {
 	enum worker_command command;
-	struct config *config; /* counted by the worker; for WORKER_RELOAD, else NULL */
-	int fd;                /* for the first three */
+	struct config *config;     /* counted by the worker; for WORKER_RELOAD, else NULL */
+	int fd;                    /* for the first four */
+	struct entrance *entrance; /* for the first two, else NULL; taken */
 };
 
 /* From any thread.  -1 when it cannot be reached, which is logged. */

@@ -87,7 +87,7 @@ static void test_defaults(void **state)
 	assert_non_null(config);
 	place.port = 3128;
 	assert_int_equal(config->listen_count, 1);
-	assert_true(addr_equal(&config->listen[0], &place));
+	assert_true(addr_equal(&config->listen[0].addr, &place));
 	assert_int_equal(config->workers, 0);
 	assert_string_equal(config->user, "");
 	assert_true(config->sandbox);
@@ -133,7 +133,9 @@ static void test_defaults(void **state)
 
 /* Everything set to something else, in every notation that is accepted. */
 #define FULL                                                                                       \
-	"listen = ( { address = \"::1\"; port = 0; }, { port = 8080L, address = \"10.0.0.1\" } );" \
+	"listen = ( { address = \"::1\"; port = 0; }, { port = 8080L, address = \"10.0.0.1\" },"   \
+	" { name = \"lan\"; source = \"2001:db8::/64\"; address = \"::\"; port = 1; },"            \
+	" { address = \"0.0.0.0\"; port = 1; source = \"192.0.2.1\"; name = \"lan\"; } );"         \
 	"workers = 0x4 user = \"_a-b.c1\"; sandbox = \"off\" name: \"a\\x62c\"\n"                  \
 	"access = { clients = ( \"10.0.0.0/8\", \"2001:db8::/32\" );"                              \
 	" connect_ports = [ \"22\", \"1000-2000\" ]; allow_addresses = [ \"127.0.0.1\", "          \
@@ -154,10 +156,17 @@ static void test_all_keys(void **state)
 	struct config *config = parse_good(FULL);
 
 	(void)state;
-	assert_int_equal(config->listen_count, 2);
-	assert_int_equal(config->listen[0].family, AF_INET6);
-	assert_int_equal(config->listen[0].port, 0);
-	assert_int_equal(config->listen[1].port, 8080);
+	assert_int_equal(config->listen_count, 4);
+	assert_int_equal(config->listen[0].addr.family, AF_INET6);
+	assert_int_equal(config->listen[0].addr.port, 0);
+	assert_int_equal(config->listen[1].addr.port, 8080);
+	assert_string_equal(config->listen[0].name, "[::1]:0");
+	assert_string_equal(config->listen[1].name, "10.0.0.1:8080");
+	assert_int_equal(config->listen[1].source.base.family, 0);
+	assert_string_equal(config->listen[2].name, "lan");
+	assert_int_equal(config->listen[2].source.bits, 64);
+	assert_string_equal(config->listen[3].name, "lan");
+	assert_int_equal(config->listen[3].source.bits, 32);
 	assert_int_equal(config->workers, 4);
 	assert_string_equal(config->user, "_a-b.c1");
 	assert_false(config->sandbox);
@@ -310,7 +319,21 @@ static void test_refusals(void **state)
 	    {"listen = ( { address = \"::1\"; port = 1; }, { address = \"::1\"; port = 1; } );",
 		"x.conf:1: listen: [::1]:1 is there twice"},
 	    {"listen = ( { adress = \"::1\"; port = 1; } );",
-		"x.conf:1: listen: a group has address and port, not adress"},
+		"x.conf:1: listen: a group has address, port, name and source, not adress"},
+	    {"listen = ( { address = \"::1\"; port = 1.0; } );",
+		"x.conf:1: listen.port: must be a whole number from 0 to 65535"},
+	    {"listen = ( { address = \"::1\"; port = 1;\nname = \"a b\"; } );",
+		"x.conf:2: listen.name: must be a token of 1 to 64 letters, digits or "
+		"!#$%&'*+-.^_`|~"},
+	    {"listen = ( { address = \"::1\"; port = 1; name = \"\"; } );",
+		"x.conf:1: listen.name: must be a token of 1 to 64 letters, digits or "
+		"!#$%&'*+-.^_`|~"},
+	    {"listen = ( { address = \"::1\"; port = 1;\nsource = \"192.0.2.1/24\"; } );",
+		"x.conf:2: listen.source: must be an address or a network like \"192.0.2.7\" or "
+		"\"2001:db8:1::/64\""},
+	    {"listen = ( { address = \"::1\"; port = 1; source = 1; } );",
+		"x.conf:1: listen.source: must be an address or a network like \"192.0.2.7\" or "
+		"\"2001:db8:1::/64\""},
 	    {"listen = ( 3128 );",
 		"x.conf:1: listen: must be a list of groups like ( { address = \"127.0.0.1\"; "
 		"port = 3128; } )"},
