@@ -5,10 +5,10 @@ VERSION := 0.1.0
 # The rooms, bottom-up: a file may include only what stands before it (make floors).
 ROOMS := base/attr base/slice base/recycle base/spare base/text base/log base/map base/bucket base/metrics \
 	base/sd base/supervisor base/identity base/sandbox base/zone \
-	net/addr net/reserve net/listener net/holder net/name net/record net/order net/watch net/nameserver net/channel net/dns net/cache net/resolver net/deadline net/family net/source net/preference net/dial net/race net/connector net/pipe net/pace net/wire net/tunnel \
+	net/addr net/reserve net/locality net/listener net/holder net/name net/record net/order net/watch net/nameserver net/channel net/dns net/cache net/resolver net/deadline net/family net/source net/preference net/dial net/race net/connector net/pipe net/pace net/wire net/tunnel \
 	http/reply http/target http/byte http/field http/scan http/head http/body http/headers http/home \
 	policy/special policy/hours policy/catalog policy/rulebook policy/acl policy/limit policy/tempo \
-	proxy/syntax proxy/notation proxy/clause proxy/listen proxy/snapshot proxy/key proxy/load proxy/rules proxy/config proxy/explain proxy/accesslog proxy/tide proxy/entrance proxy/refusal proxy/route proxy/intake proxy/door proxy/pool proxy/origin proxy/upstream proxy/approach proxy/relay proxy/patience proxy/forward proxy/junction proxy/exchange \
+	proxy/syntax proxy/notation proxy/clause proxy/listen proxy/snapshot proxy/key proxy/load proxy/rules proxy/config proxy/explain proxy/accesslog proxy/tide proxy/entrance proxy/refusal proxy/intake proxy/door proxy/route proxy/pool proxy/origin proxy/upstream proxy/approach proxy/relay proxy/patience proxy/forward proxy/junction proxy/exchange \
 	proxy/places proxy/service proxy/confinement proxy/worker proxy/descriptors proxy/rehearsal proxy/daemon main
 
 # ---- what has to be there, as Debian packages -------------------------------------------------

@@ -175,16 +175,24 @@ static const uint8_t *addr_bytes(const struct addr *a, size_t *ret_len)
 	return (const uint8_t *)&a->ip;
 }
 
-bool addr_equal(const struct addr *a, const struct addr *b)
+bool addr_is_unspecified(const struct addr *a)
+{
+	return a->family == AF_INET ? a->ip.v4.s_addr == htonl(INADDR_ANY)
+				    : IN6_IS_ADDR_UNSPECIFIED(&a->ip.v6);
+}
+
+bool addr_same_ip(const struct addr *a, const struct addr *b)
 {
 	size_t len;
 
-	if (a->family != b->family || a->port != b->port)
-		return false;
-	if (a->family == AF_INET6 && a->scope != b->scope)
-		return false;
 	addr_bytes(a, &len);
-	return memcmp(&a->ip, &b->ip, len) == 0;
+	return a->family == b->family && memcmp(&a->ip, &b->ip, len) == 0;
+}
+
+bool addr_equal(const struct addr *a, const struct addr *b)
+{
+	return addr_same_ip(a, b) && a->port == b->port &&
+	       (a->family != AF_INET6 || a->scope == b->scope);
 }
 
 /* A prefix length in plain decimal, no leading zero, at most max. */

@@ -47,6 +47,12 @@ socklen_t addr_to_sockaddr(const struct addr *a, struct sockaddr_storage *ret_sa
 /* An IPv4-mapped IPv6 address (::ffff:0:0/96) as the IPv4 address it stands for; else a itself. */
 struct addr addr_unmapped(const struct addr *a);
 
+/* 0.0.0.0 or ::, which listens on all addresses; who connects there gets to loopback. */
+bool addr_is_unspecified(const struct addr *a);
+
+/* Same family and address, whatever the ports and scopes. */
+bool addr_same_ip(const struct addr *a, const struct addr *b);
+
 /* Same family, address (with its scope) and port. */
 bool addr_equal(const struct addr *a, const struct addr *b);
 

@@ -15,6 +15,7 @@
 #include "base/metrics.h"
 #include "net/addr.h"
 #include "net/listener.h"
+#include "net/locality.h"
 #include "policy/limit.h"
 #include "proxy/accesslog.h"
 #include "proxy/config.h"
@@ -33,6 +34,7 @@ struct daemon {
 	const char *path;
 	struct config *config;
 	struct limit *limit;
+	struct locality *locality;
 	struct places places;
 	struct worker *workers[WORKER_MAX];
 	const struct metrics *sets[WORKER_MAX]; /* of each worker; NULL: it has ended */
@@ -72,7 +74,9 @@ static int watch_signals(void)
 static int add_worker(struct daemon *d)
 {
 	const char *error;
-	struct worker *w = worker_new(d->config, d->limit, d->report_fds[1], &error);
+	struct worker_shared shared = {
+	    .limit = d->limit, .locality = d->locality, .report_fd = d->report_fds[1]};
+	struct worker *w = worker_new(d->config, &shared, &error);
 
 	if (!w) {
 		log_error("cannot make a worker: %s", error);
@@ -446,6 +450,11 @@ int daemon_run(const char *path, struct config *config)
 	event_set_log_callback(on_libevent_log);
 	descriptors_raise(config, d.places.workers);
 	d.limit = limit_new();
+	d.locality = locality_new();
+	if (!d.locality)
+		log_warning("cannot ask the kernel which addresses are this machine's: %s; where "
+			    "we listen on all of them, clients reach nobody's at our port",
+		    strerror(errno));
 	service_init(&d.service);
 	d.signal_fd = watch_signals();
 	if (!d.limit || d.signal_fd < 0 || pipe2(d.report_fds, O_CLOEXEC) != 0) {
@@ -461,6 +470,7 @@ int daemon_run(const char *path, struct config *config)
 	if (d.signal_fd >= 0)
 		close(d.signal_fd);
 	limit_free(d.limit);
+	locality_free(d.locality);
 	config_unref(d.config);
 	return result;
 }

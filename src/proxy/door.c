@@ -52,6 +52,7 @@ struct door_place {
 
 struct door {
 	struct evhttp *http;
+	struct locality *locality;
 	LIST_HEAD(door_places, door_place) places;
 	door_left_fn *on_left;
 	void *on_left_arg;
@@ -217,7 +218,7 @@ static void door_on_accept_error(struct evconnlistener *listener, void *arg)
 	door_pause(door, strerror(error));
 }
 
-struct door *door_new(const struct intake_shared *shared)
+struct door *door_new(const struct intake_shared *shared, struct locality *locality)
 {
 	struct timeval never = {DOOR_NEVER_S, 0};
 	struct door *door = calloc(1, sizeof(*door));
@@ -225,6 +226,7 @@ struct door *door_new(const struct intake_shared *shared)
 	if (!door)
 		return NULL;
 	door->shared = *shared;
+	door->locality = locality;
 	door->http = evhttp_new(shared->base);
 	if (!door->http || !door_has_spare(door)) {
 		if (door->http)
@@ -394,6 +396,17 @@ void door_stop(struct door *door)
 		door_forget(place);
 	}
 	intake_close_all(&door->shared);
+}
+
+bool door_is_at(const struct door *door, const struct addr *to)
+{
+	const struct door_place *place;
+
+	for (place = LIST_FIRST(&door->places); place; place = LIST_NEXT(place, all)) {
+		if (entrance_is_at(place->entrance, to, door->locality))
+			return true;
+	}
+	return false;
 }
 
 size_t door_count(const struct door *door)

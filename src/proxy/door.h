@@ -10,13 +10,15 @@
 #include "base/attr.h"
 #include "proxy/intake.h"
 
+struct addr;
 struct door;
+struct locality;
 
 /*
  * Borrows what it takes over from shared: base, config (until door_configure), metrics, limit,
- * refusal, on_request with its arg.  NULL when out of memory.
+ * refusal, on_request with its arg; and the locality.  NULL when out of memory.
  */
-struct door *door_new(const struct intake_shared *shared);
+struct door *door_new(const struct intake_shared *shared, struct locality *locality);
 
 /*
  * Called with new's arg when descriptors get scarce and accepting pauses: those that are kept for
@@ -50,6 +52,9 @@ void door_configure(struct door *door, const struct config *config);
  * all are gone and all sockets left, which may be at once, on_empty is called.
  */
 void door_drain(struct door *door, void (*on_empty)(void *arg), void *arg);
+
+/* Whether who connects there comes in by this door. */
+bool door_is_at(const struct door *door, const struct addr *to);
 
 /* End everything: users get on_gone(FAIL_SHUTDOWN).  The memory goes on the next turn. */
 void door_stop(struct door *door);

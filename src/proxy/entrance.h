@@ -14,6 +14,8 @@
 #include "net/addr.h"
 #include "proxy/listen.h"
 
+struct locality;
+
 struct entrance {
 	unsigned refs;
 	struct entrance *next; /* its successor; NULL: none yet */
@@ -28,6 +30,12 @@ struct entrance *entrance_new(const struct listen *listen, const struct addr *at
 
 struct entrance *entrance_ref(struct entrance *e); /* counts; returns its argument */
 void entrance_unref(struct entrance *e);           /* NULL is fine */
+
+/*
+ * Whether who connects to this address comes in here: at any address of this machine, where all
+ * are listened on.
+ */
+bool entrance_is_at(const struct entrance *e, const struct addr *to, struct locality *locality);
 
 /* The old one has a successor from now on, which is counted. */
 void entrance_succeed(struct entrance *old, struct entrance *next);

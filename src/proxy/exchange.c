@@ -357,6 +357,7 @@ static enum fail exchange_read_target(struct exchange *x, const char **ret_why)
 		exchange_drop_route(x);
 		return fail;
 	}
+	x->route->door = x->services->door;
 	x->route->facts.client = intake_client(x->intake);
 	x->route->facts.now = x->began_at;
 	return FAIL_NONE;

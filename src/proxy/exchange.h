@@ -6,6 +6,7 @@
 
 struct accesslog;
 struct config;
+struct door;
 struct event_base;
 struct intake_request;
 struct limit;
@@ -27,6 +28,7 @@ struct exchange_services {
 	struct accesslog *accesslog;
 	struct limit *limit; /* of all workers */
 	struct refusal *refusal;
+	const struct door *door; /* where nobody is sent to */
 	struct metrics *metrics;
 };
 

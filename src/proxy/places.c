@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -25,12 +24,6 @@ static void place_free(struct place *place)
 
 /* ---- opening ---------------------------------------------------------------------------- */
 
-static bool is_wildcard(const struct addr *a)
-{
-	return a->family == AF_INET ? a->ip.v4.s_addr == INADDR_ANY
-				    : IN6_IS_ADDR_UNSPECIFIED(&a->ip.v6);
-}
-
 /*
  * Whether a place of ours stands in the way: on its way out, or "0.0.0.0" and "192.0.2.1" at
  * one port.  SO_REUSEPORT has no objection.
@@ -43,7 +36,7 @@ static bool places_overlap(const struct places *places, const struct addr *at)
 		if (addr_equal(&place->at, at) && place->state == PLACE_LEFT)
 			return true;
 		if (place->at.family == at->family && place->at.port == at->port &&
-		    is_wildcard(&place->at) != is_wildcard(at))
+		    addr_is_unspecified(&place->at) != addr_is_unspecified(at))
 			return true;
 	}
 	return false;

@@ -5,6 +5,7 @@
 
 #include "http/head.h"
 #include "proxy/config.h"
+#include "proxy/door.h"
 
 enum fail route_read(struct route *route, const struct head *head, const char **ret_why)
 {
@@ -55,6 +56,18 @@ enum fail route_judge(struct route *route, const struct acl *acl)
 	return route->verdict.fail;
 }
 
+/* By rules, and then never to ourselves. */
+static void route_judge_address(const struct route *route, const struct acl *acl,
+    const struct acl_facts *facts, struct acl_verdict *ret_verdict)
+{
+	acl_judge(acl, facts, ret_verdict);
+	if (ret_verdict->outcome != ACL_ALLOWED || !door_is_at(route->door, facts->address))
+		return;
+	ret_verdict->outcome = ACL_DENIED;
+	ret_verdict->fail = FAIL_ADDRESS_DENIED;
+	ret_verdict->rule = NULL;
+}
+
 /*
  * Append those of the addresses that rules allow, and that leave from the same source as those
  * that are there: a request has one.  Returns how many.
@@ -73,7 +86,7 @@ static size_t route_vet(
 		*to = addrs[i];
 		to->port = route->target.port;
 		facts.address = to;
-		acl_judge(acl, &facts, &verdict);
+		route_judge_address(route, acl, &facts, &verdict);
 		if (kept == 0 && (i == 0 || verdict.outcome == ACL_ALLOWED))
 			route->verdict = verdict;
 		kept += verdict.outcome == ACL_ALLOWED && verdict.source == route->verdict.source;

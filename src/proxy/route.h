@@ -18,12 +18,14 @@
 #include "policy/acl.h"
 
 struct config;
+struct door;
 struct head;
 
 struct route {
 	struct target target;
-	struct source source;   /* connections leave from it */
-	struct acl_facts facts; /* of the client and its request; the rest is added by judging */
+	const struct door *door; /* it leads elsewhere; borrowed */
+	struct source source;    /* connections leave from it */
+	struct acl_facts facts;  /* of the client and its request; the rest is added by judging */
 	struct acl_verdict verdict; /* the last one */
 	size_t addr_count;
 	struct addr addrs[RESOLVER_ADDRS_MAX]; /* with the target's port, once they are vetted */

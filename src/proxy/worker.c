@@ -42,7 +42,7 @@ struct worker {
 	struct door *door;
 	struct event command, drain_timer, beat;
 	int command_fds[2]; /* a pipe: read in the loop, written by worker_tell */
-	int report_fd;
+	struct worker_shared shared;
 	pthread_t thread;
 	bool started;
 	atomic_bool ended;
@@ -65,7 +65,7 @@ static void worker_on_shortage(void *arg)
 
 static void worker_report(struct worker *w, const struct worker_report *report)
 {
-	if (write(w->report_fd, report, sizeof(*report)) != (ssize_t)sizeof(*report))
+	if (write(w->shared.report_fd, report, sizeof(*report)) != (ssize_t)sizeof(*report))
 		log_error("cannot report to the main thread: %s", strerror(errno));
 }
 
@@ -267,7 +267,7 @@ static struct door *worker_new_door(struct worker *w)
 	    .on_request = worker_on_request,
 	    .on_request_arg = w};
 
-	return door_new(&shared);
+	return door_new(&shared, w->shared.locality);
 }
 
 static const char *worker_furnish(struct worker *w, struct config *config)
@@ -300,6 +300,7 @@ static const char *worker_furnish(struct worker *w, struct config *config)
 	w->door = s->refusal ? worker_new_door(w) : NULL;
 	if (w->door)
 		door_set_on_left(w->door, worker_on_left, w);
+	s->door = w->door;
 	if (!s->pipes || !s->upstreams || !s->preference || !w->door ||
 	    event_add(&w->command, NULL) != 0)
 		return "out of memory";
@@ -315,15 +316,15 @@ size_t worker_wanted(int workers)
 }
 
 struct worker *worker_new(
-    struct config *config, struct limit *limit, int report_fd, const char **ret_error)
+    struct config *config, const struct worker_shared *shared, const char **ret_error)
 {
 	struct worker *w = calloc(1, sizeof(*w));
 
 	*ret_error = "out of memory";
 	if (!w)
 		return NULL;
-	w->report_fd = report_fd;
-	w->services.limit = limit;
+	w->shared = *shared;
+	w->services.limit = shared->limit;
 	if (pipe2(w->command_fds, O_CLOEXEC | O_NONBLOCK) != 0) {
 		*ret_error = strerror(errno);
 		free(w);

@@ -16,6 +16,7 @@
 struct config;
 struct entrance;
 struct limit;
+struct locality;
 struct metrics;
 struct worker;
 
@@ -33,12 +34,16 @@ struct worker_report {
 	int fd;
 };
 
-/*
- * Counts config, borrows limit, which all workers share.  report_fd: where reports are written to.
- * NULL with a sentence when it cannot be.
- */
+/* What all workers share; borrowed. */
+struct worker_shared {
+	struct limit *limit;
+	struct locality *locality; /* NULL: not to be had */
+	int report_fd;             /* where reports are written to */
+};
+
+/* Counts config.  NULL with a sentence when it cannot be. */
 struct worker *worker_new(
-    struct config *config, struct limit *limit, int report_fd, const char **ret_error);
+    struct config *config, const struct worker_shared *shared, const char **ret_error);
 
 /* Before worker_start: METRIC_BEATS goes up so often while the loop goes round; 0: never. */
 void worker_beat_every(struct worker *w, uint64_t us);

@@ -155,14 +155,6 @@ def test_request_that_came_from_us_is_a_loop(proxy, client, origin, via):
     assert len(o.accepted()) == 1
 
 
-def test_a_proxy_that_is_asked_for_itself_answers_loop(proxy, client):
-    p = proxy()
-    c = client(p)
-    answer = c.get(f"http://127.0.0.1:{p.port}/")
-    assert answer.status in (200, 508)  # its own page is in origin-form, so there is no circle
-    assert c.get(f"http://127.0.0.1:{p.port}/http://x/").status in (404, 508)
-
-
 @pytest.mark.parametrize("method", ["TRACE", "OPTIONS"])
 def test_max_forwards_counts_down(proxy, client, origin, method):
     o = origin()

@@ -86,7 +86,7 @@ static void house_open(struct house *h)
 	    .refusal = h->refusal,
 	    .on_request = on_request,
 	    .on_request_arg = h};
-	h->door = door_new(&shared);
+	h->door = door_new(&shared, NULL);
 	assert_non_null(h->door);
 	for (int i = 0; i < 2; i++) {
 		h->fds[i] = listener_open(&any, 16);
