@@ -1,5 +1,6 @@
 #include "proxy/entrance.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,6 +22,7 @@ struct entrance *entrance_new(const struct listen *listen, const struct addr *at
 
 struct entrance *entrance_ref(struct entrance *e)
 {
+	assert(e->refs > 0);
 	e->refs++;
 	return e;
 }
@@ -69,11 +71,13 @@ void entrance_succeed(struct entrance *old, struct entrance *next)
 
 struct entrance *entrance_latest(struct entrance *e)
 {
-	while (e->next) {
-		struct entrance *next = entrance_ref(e->next);
+	struct entrance *last = e;
 
+	while (last->next)
+		last = last->next;
+	if (last != e) {
+		entrance_ref(last);
 		entrance_unref(e);
-		e = next;
 	}
-	return e;
+	return last;
 }
