@@ -22,7 +22,7 @@ struct entrance {
 	struct addr at;        /* where it is: with the port that the system chose */
 	bool both;             /* IPv6, and IPv4 clients come in there, too */
 	char name[LISTEN_NAME_MAX];
-	struct network source; /* where requests leave from; base.family 0: anywhere */
+	struct source source; /* where requests leave from */
 };
 
 /* Returns new (counted once) or NULL when out of memory. */

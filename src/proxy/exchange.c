@@ -19,6 +19,7 @@
 #include "proxy/accesslog.h"
 #include "proxy/approach.h"
 #include "proxy/config.h"
+#include "proxy/entrance.h"
 #include "proxy/forward.h"
 #include "proxy/intake.h"
 #include "proxy/junction.h"
@@ -347,6 +348,7 @@ static void exchange_drop_route(struct exchange *x)
 
 static enum fail exchange_read_target(struct exchange *x, const char **ret_why)
 {
+	const struct entrance *listener = intake_listener(x->intake);
 	enum fail fail;
 
 	x->route = recycle_alloc(sizeof(*x->route));
@@ -358,7 +360,9 @@ static enum fail exchange_read_target(struct exchange *x, const char **ret_why)
 		return fail;
 	}
 	x->route->door = x->services->door;
+	x->route->source = listener->source;
 	x->route->facts.client = intake_client(x->intake);
+	x->route->facts.listener = listener->name;
 	x->route->facts.now = x->began_at;
 	return FAIL_NONE;
 }

@@ -45,7 +45,8 @@ static int read_source(const config_setting_t *at, struct listen *listen)
 {
 	const char *text = config_setting_get_string(at);
 
-	return text == NULL ? -1 : notation_parse_network(text, &listen->source);
+	return text == NULL ? -1
+			    : source_parse((struct slice){text, strlen(text)}, &listen->source);
 }
 
 static const struct part {
@@ -116,16 +117,13 @@ void listen_print(const struct listen *listen, FILE *out)
 	addr_format(&listen->addr, text);
 	if (strcmp(text, listen->name) != 0)
 		fprintf(out, " name = \"%s\";", listen->name);
-	if (listen->source.base.family != 0) {
-		network_format(&listen->source, text);
+	source_format(&listen->source, text);
+	if (text[0] != '\0')
 		fprintf(out, " source = \"%s\";", text);
-	}
 	fputs(" }", out);
 }
 
 bool listen_alike(const struct listen *a, const struct listen *b)
 {
-	return strcmp(a->name, b->name) == 0 && a->source.bits == b->source.bits &&
-	       a->source.base.family == b->source.base.family &&
-	       (a->source.base.family == 0 || addr_equal(&a->source.base, &b->source.base));
+	return strcmp(a->name, b->name) == 0 && source_equal(&a->source, &b->source);
 }

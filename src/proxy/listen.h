@@ -9,6 +9,7 @@
 
 #include "base/attr.h"
 #include "net/addr.h"
+#include "net/source.h"
 
 struct config_setting_t; /* libconfig's */
 
@@ -18,7 +19,7 @@ struct config_setting_t; /* libconfig's */
 struct listen {
 	struct addr addr;           /* port 0: the system chooses */
 	char name[LISTEN_NAME_MAX]; /* what rules call it; several may have the same */
-	struct network source;      /* where its requests leave from; base.family 0: anywhere */
+	struct source source;       /* where its requests leave from */
 };
 
 /* What is wrong with a group: "key: must found", where found may be empty; borrowed. */

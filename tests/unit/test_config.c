@@ -162,11 +162,11 @@ static void test_all_keys(void **state)
 	assert_int_equal(config->listen[1].addr.port, 8080);
 	assert_string_equal(config->listen[0].name, "[::1]:0");
 	assert_string_equal(config->listen[1].name, "10.0.0.1:8080");
-	assert_int_equal(config->listen[1].source.base.family, 0);
+	assert_int_equal(config->listen[1].source.from.base.family, 0);
 	assert_string_equal(config->listen[2].name, "lan");
-	assert_int_equal(config->listen[2].source.bits, 64);
+	assert_int_equal(config->listen[2].source.from.bits, 64);
 	assert_string_equal(config->listen[3].name, "lan");
-	assert_int_equal(config->listen[3].source.bits, 32);
+	assert_int_equal(config->listen[3].source.from.bits, 32);
 	assert_int_equal(config->workers, 4);
 	assert_string_equal(config->user, "_a-b.c1");
 	assert_false(config->sandbox);
