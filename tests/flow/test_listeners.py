@@ -124,3 +124,43 @@ def test_names_are_shown(proxy):
     assert p.wait_line(rf"listening on 127\.0\.0\.1:{p.ports[1]}$")
     shown = daemon.run("-T", "-c", p.config_path).stdout
     assert 'listen = ( { address = "127.0.0.1"; port = 0; name = "lan"; }, { address' in shown
+
+
+# ---- rules --------------------------------------------------------------------------------------
+
+
+def test_rules_know_the_listener(proxy, client, origin):
+    """By its name of now: a reload that gives it another is seen by the next request."""
+    o = origin()
+    rules = [
+        {"listener": ["guests", "127.0.0.44:3128"], "action": "deny"},
+        {"listener": "lan", "source": SOURCES[1]},
+    ]
+    listen = [place(name="lan"), place(name="guests", source=SOURCES[0]), place(name="guests")]
+    listen += [place(address="127.0.0.44", port=3128), place(source=SOURCES[0])]
+    p = proxy(listen=listen, access={"rules": rules}, limits={"pool": 0})
+    clients = [client(("127.0.0.44" if i == 3 else "127.0.0.1", p.ports[i])) for i in range(5)]
+
+    def outcomes():
+        found = []
+        for c in clients:
+            count = len(o.accepted())
+            status = c.get(o.url()).status
+            found.append(o.connection(count).peer[0] if status == 200 else status)
+        return found
+
+    assert outcomes() == [SOURCES[1], 403, 403, 403, SOURCES[0]]
+    assert {line.end for line in p.access(5)} == {"ok", "rule_denied"}
+    listen[0], listen[1] = place(name="guests"), place(name="lan", source=SOURCES[0])
+    listen[3] = place(address="127.0.0.44", port=3128, name="lan")
+    reload(p, listen=listen)
+    assert outcomes() == [403, SOURCES[1], 403, SOURCES[1], SOURCES[0]]
+
+
+def test_rules_know_inherited_listeners_by_the_names_of_their_sockets(proxy, client, origin):
+    o = origin()
+    with socket.create_server(("127.0.0.1", 0)) as lan, socket.create_server(("127.0.0.1", 0)) as b:
+        rules = [{"listener": "guests.socket", "action": "deny"}]
+        p = proxy(sockets={"lan": lan, "guests.socket": b}, access={"rules": rules})
+        assert client(("127.0.0.1", p.ports[0])).get(o.url()).status == 200
+        assert client(("127.0.0.1", p.ports[1])).get(o.url()).status == 403
