@@ -73,6 +73,17 @@ def test_own_address_in_every_spelling(proxy, client, method):
 
 
 @BOTH
+def test_no_rule_leads_here(proxy, client, origin, method):
+    rules = [{"address": ["special", "loopback", *ALL], "port": "1-65535", "action": "allow"}]
+    p = proxy(access={"allow_addresses": None, "connect_ports": ["1-65535"], "rules": rules})
+    c = client(p)
+    for host in ["127.0.0.1", "localhost", "0.0.0.0"]:
+        assert_denied(p, c, method, f"{host}:{p.port}")
+    o = origin()
+    assert ask(client(p), method, o.authority).status == 200
+
+
+@BOTH
 def test_own_ipv6_address_in_every_spelling(proxy, client, method):
     p = open_to_all(proxy, ("::1",), ("127.0.0.1",))
     c = client(("::1", p.ports[0]))
