@@ -91,13 +91,14 @@ def test_a_reload_that_fails_changes_no_source(proxy, client, origin):
     o = origin()
     p = proxy(listen=[place(source=SOURCES[0])])
     c = client(p)
-    for listen in (
+    bad = [
         [place(source=SOURCES[1]), {"address": "192.0.2.1", "port": 3128}],
         [place(source="127.0.0.1/8")],
-    ):
+    ]
+    for i, listen in enumerate(bad):
         p.write_config(listen=listen)
         p.signal(signal.SIGHUP)
-    p.wait_line("nothing has changed", count=2)
+        p.wait_line("nothing has changed", count=i + 1)
     assert seen_from(o, c, "GET") == SOURCES[0]
 
 
