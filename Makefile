@@ -3,17 +3,18 @@
 VERSION := 0.1.0
 
 # The rooms, bottom-up: a file may include only what stands before it (make floors).
-ROOMS := base/attr base/slice base/recycle base/spare base/text base/log base/map base/bucket base/metrics \
+ROOMS := base/attr base/slice base/recycle base/spare base/text base/log base/map base/bucket base/metrics base/seal \
 	base/sd base/supervisor base/identity base/sandbox base/zone \
 	net/addr net/reserve net/locality net/listener net/holder net/name net/record net/order net/watch net/nameserver net/channel net/dns net/cache net/resolver net/deadline net/family net/source net/preference net/dial net/race net/connector net/pipe net/pace net/wire net/tunnel \
-	http/reply http/target http/byte http/field http/scan http/head http/body http/headers http/home \
+	http/reply http/target http/byte http/field http/scan http/head http/body http/headers http/basic http/home \
 	policy/special policy/hours policy/catalog policy/rulebook policy/acl policy/limit policy/tempo \
 	proxy/syntax proxy/notation proxy/clause proxy/listen proxy/snapshot proxy/key proxy/load proxy/rules proxy/config proxy/explain proxy/accesslog proxy/tide proxy/entrance proxy/refusal proxy/intake proxy/door proxy/route proxy/pool proxy/origin proxy/upstream proxy/approach proxy/relay proxy/patience proxy/forward proxy/junction proxy/exchange \
 	proxy/places proxy/service proxy/confinement proxy/worker proxy/descriptors proxy/rehearsal proxy/daemon main
 
 # ---- what has to be there, as Debian packages -------------------------------------------------
 
-NEEDS_BUILD := gcc libc6-dev pkg-config libevent-dev libconfig-dev libc-ares-dev libseccomp-dev
+NEEDS_BUILD := gcc libc6-dev pkg-config libevent-dev libconfig-dev libc-ares-dev libseccomp-dev \
+	libcrypt-dev libmd-dev
 NEEDS_TEST := libcmocka-dev python3-pytest python3-pytest-timeout python3-pytest-xdist \
 	python3-requests python3-websockets python3-websocket curl wget git nginx-light \
 	libnginx-mod-http-dav-ext fcgiwrap \
@@ -48,7 +49,7 @@ CC = gcc
 # proxy needs, and have no sandbox.
 LIBSECCOMP := $(if $(filter release,$(VARIANT)),$(shell pkg-config --exists libseccomp && echo libseccomp))
 WITH := $(if $(LIBSECCOMP),-DWITH_LIBSECCOMP) $(if $(filter bare,$(VARIANT)),-DWITHOUT_LIBSYSTEMD)
-PKGS := libevent_core libevent_extra libconfig libcares $(LIBSECCOMP)
+PKGS := libevent_core libevent_extra libconfig libcares libcrypt libmd $(LIBSECCOMP)
 PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS))
 PKG_LIBS = $(shell pkg-config --libs $(PKGS))
 
