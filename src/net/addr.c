@@ -181,6 +181,21 @@ bool addr_is_unspecified(const struct addr *a)
 				    : IN6_IS_ADDR_UNSPECIFIED(&a->ip.v6);
 }
 
+struct addr_client addr_client(const struct addr *a)
+{
+	struct addr plain = addr_unmapped(a);
+	struct addr_client client = {.len = sizeof(plain.ip.v4)};
+
+	if (plain.family == AF_INET) {
+		memcpy(client.bytes, &plain.ip.v4, sizeof(plain.ip.v4));
+		return client;
+	}
+	memcpy(client.bytes, &plain.ip.v6, 8);
+	memcpy(client.bytes + 8, &plain.scope, 4);
+	client.len = 12;
+	return client;
+}
+
 bool addr_same_ip(const struct addr *a, const struct addr *b)
 {
 	size_t len;

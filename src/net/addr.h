@@ -56,6 +56,16 @@ bool addr_same_ip(const struct addr *a, const struct addr *b);
 /* Same family, address (with its scope) and port. */
 bool addr_equal(const struct addr *a, const struct addr *b);
 
+/*
+ * Who an address stands for when clients are counted: itself, or its IPv6 /64 (with the scope),
+ * as whoever has one address of that most often has them all.  For a map's key.
+ */
+struct addr_client {
+	uint8_t bytes[12];
+	size_t len;
+};
+struct addr_client addr_client(const struct addr *a);
+
 struct network {
 	struct addr base; /* bits behind the prefix are zero; the port means nothing */
 	uint8_t bits;

@@ -18,14 +18,8 @@
 /* Host, without its end, and port. */
 #define LIMIT_ORIGIN_MAX (256 + sizeof(uint16_t))
 
-/* An IPv4 address; or the first half of an IPv6 one with its scope. */
-struct limit_key {
-	uint8_t bytes[12];
-	size_t len;
-};
-
 struct limit_account {
-	struct limit_key key;
+	struct addr_client key;
 	size_t connections; /* changed under the shard's lock */
 	struct bucket connects, requests, bandwidth;
 	_Atomic uint64_t tunnels;
@@ -180,23 +174,8 @@ void limit_free(struct limit *limit)
 
 /* ---- clients -------------------------------------------------------------------------------- */
 
-static struct limit_key limit_key_of(const struct addr *client)
-{
-	struct addr plain = addr_unmapped(client);
-	struct limit_key key = {.len = sizeof(plain.ip.v4)};
-
-	if (plain.family == AF_INET) {
-		memcpy(key.bytes, &plain.ip.v4, sizeof(plain.ip.v4));
-		return key;
-	}
-	memcpy(key.bytes, &plain.ip.v6, 8);
-	memcpy(key.bytes + 8, &plain.scope, 4);
-	key.len = 12;
-	return key;
-}
-
 /* The account, in the table; NULL when out of memory. */
-static struct limit_account *shard_account(struct shard *shard, const struct limit_key *key)
+static struct limit_account *shard_account(struct shard *shard, const struct addr_client *key)
 {
 	struct limit_account *account = map_get(shard->here, key->bytes, key->len);
 
@@ -223,7 +202,7 @@ static bool account_is_blank(const struct limit_account *account, uint64_t now)
 /* Without connections it is remembered, but only while there is something to remember. */
 static void shard_settle(struct shard *shard, struct limit_account *account, uint64_t now)
 {
-	const struct limit_key *key = &account->key;
+	const struct addr_client *key = &account->key;
 	struct limit_account *oldest;
 
 	if (account->connections > 0)
@@ -252,7 +231,7 @@ static enum limit_rule account_judge(struct limit_account *account, const struct
 static enum limit_rule limit_enter_account(struct limit *limit, const struct limit_rules *rules,
     const struct addr *client, uint64_t now, struct limit_account **ret_account, uint64_t *ret_wait)
 {
-	struct limit_key key = limit_key_of(client);
+	struct addr_client key = addr_client(client);
 	struct shard *shard = limit_lock(limit, key.bytes, key.len);
 	struct limit_account *account = shard_account(shard, &key);
 	enum limit_rule rule =
@@ -286,7 +265,7 @@ enum limit_rule limit_enter(struct limit *limit, const struct limit_rules *rules
 
 struct limit_account *limit_know(struct limit *limit, const struct addr *client)
 {
-	struct limit_key key = limit_key_of(client);
+	struct addr_client key = addr_client(client);
 	struct shard *shard = limit_lock(limit, key.bytes, key.len);
 	struct limit_account *account = shard_account(shard, &key);
 
