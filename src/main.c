@@ -12,12 +12,14 @@
 #include "proxy/config.h"
 #include "proxy/daemon.h"
 #include "proxy/explain.h"
+#include "proxy/passwd.h"
 #include "proxy/rehearsal.h"
 
 struct options {
 	const char *path; /* NULL: the built-in defaults */
 	bool test, print;
 	struct explain_question question; /* its request NULL: there is none */
+	const char *passwd;               /* the user's name; NULL: no */
 };
 
 /* ---- options ---------------------------------------------------------------------------- */
@@ -26,6 +28,7 @@ static const char usage[] =
     "usage: penstock [-c FILE] [-t | -T]\n"
     "       penstock [-c FILE] --explain 'CLIENT [USER] METHOD URL' [--address ADDRESS]...\n"
     "                [--at 'YYYY-MM-DD HH:MM'] [--listener NAME]\n"
+    "       penstock --passwd NAME\n"
     "       penstock -V | -h\n"
     "\n"
     "A streaming forward HTTP proxy.  Runs in the foreground.\n"
@@ -35,6 +38,8 @@ static const char usage[] =
     "  -t       check the configuration, and what a start needs, and exit: 0 when all is\n"
     "           good, 78 when the file is not, 71 when a start would fail\n"
     "  -T       print the effective configuration and exit\n"
+    "  --passwd NAME\n"
+    "           read a password and print a line with its hash for the file of auth.users\n"
     "  -V       print the versions and what is built in, and exit\n"
     "  -h       print this and exit\n"
     "\n"
@@ -58,7 +63,8 @@ static int read_options(int argc, char **argv, struct options *options)
 {
 	static const struct option long_options[] = {{"explain", required_argument, NULL, 'e'},
 	    {"address", required_argument, NULL, 'a'}, {"at", required_argument, NULL, '@'},
-	    {"listener", required_argument, NULL, 'l'}, {NULL, 0, NULL, 0}};
+	    {"listener", required_argument, NULL, 'l'}, {"passwd", required_argument, NULL, 'p'},
+	    {NULL, 0, NULL, 0}};
 	struct explain_question *question = &options->question;
 	int c;
 
@@ -89,6 +95,9 @@ static int read_options(int argc, char **argv, struct options *options)
 		case 'T':
 			options->print = true;
 			break;
+		case 'p':
+			options->passwd = optarg;
+			break;
 		case 'V':
 			print_versions();
 			return EX_OK;
@@ -115,6 +124,8 @@ int main(int argc, char **argv)
 
 	if (status >= 0)
 		return status;
+	if (options.passwd)
+		return passwd_run(options.passwd);
 	event_set_mem_functions(spare_alloc, realloc, recycle_free);
 	config = config_load(options.path, &error);
 	if (!config) {

@@ -61,6 +61,15 @@ static const struct face {
 	"runs the proxy."},
     [FAIL_RULE_DENIED] = {403, "rule_denied", "http_request_denied",
 	"This proxy does not allow that, by a rule that it has. Please ask who runs the proxy."},
+    [FAIL_AUTH_REQUIRED] = {407, "auth_required", "http_request_denied",
+	"This proxy is for its users only: your program has to send it a user name and a "
+	"password. Please enter them, or ask who runs the proxy."},
+    [FAIL_AUTH_FAILED] = {407, "auth_failed", "http_request_denied",
+	"The user name or the password for this proxy is not right. Please try again, or ask who "
+	"runs the proxy."},
+    [FAIL_AUTH_LIMITED] = {429, "auth_limited", "http_request_denied",
+	"Your computer has sent this proxy a wrong user name or password too often. Please correct "
+	"them in your program's settings, and try again in a minute."},
     [FAIL_CLIENT_CONNECTIONS] = {429, "client_connections", "http_request_denied",
 	"Your computer has as many connections to this proxy as it may have. Please try again when "
 	"some of them are closed."},
@@ -160,6 +169,7 @@ const char *reply_reason(int status)
 	    {403, "Forbidden"},
 	    {404, "Not Found"},
 	    {405, "Method Not Allowed"},
+	    {407, "Proxy Authentication Required"},
 	    {408, "Request Timeout"},
 	    {414, "URI Too Long"},
 	    {429, "Too Many Requests"},
@@ -345,6 +355,10 @@ static void add_head(struct text *out, const struct reply *reply, const char *ty
 	text_add_format(out, "Content-Length: %zu\r\nCache-Control: no-store\r\n", length);
 	if (status == 405)
 		text_add_string(out, "Allow: GET, HEAD\r\n");
+	/* RFC 7617 2.1: what is beyond ASCII shall come as UTF-8. */
+	if (status == 407 && reply->realm != NULL)
+		text_add_format(out,
+		    "Proxy-Authenticate: Basic realm=\"%s\", charset=\"UTF-8\"\r\n", reply->realm);
 	if (reply->retry_s > 0)
 		text_add_format(out, "Retry-After: %d\r\n", reply->retry_s);
 	if (reply->close)

@@ -35,6 +35,9 @@ enum fail {
 	FAIL_PORT_DENIED,    /* 403 */
 	FAIL_ADDRESS_DENIED, /* 403 */
 	FAIL_RULE_DENIED,    /* 403 */
+	FAIL_AUTH_REQUIRED,  /* 407: there are no credentials that we could check */
+	FAIL_AUTH_FAILED,    /* 407 */
+	FAIL_AUTH_LIMITED,   /* 429: has failed too often */
 	/* limits of one client: 429 */
 	FAIL_CLIENT_CONNECTIONS,
 	FAIL_CLIENT_CONNECTS,
@@ -82,6 +85,7 @@ struct reply {
 	struct slice
 	    host;         /* what it was about, for the page; may be empty.  Escaped where shown. */
 	const char *name; /* our pseudonym: Proxy-Status, Via, page */
+	const char *realm; /* of Proxy-Authenticate, with 407: fit to stand between quotes */
 	int minor; /* of the client's HTTP/1.x, 1 when unknown (the status line says 1.1 always) */
 	bool html; /* the client accepts text/html */
 	bool head_only; /* answer to HEAD: no body, its length all the same */
@@ -91,7 +95,8 @@ struct reply {
 
 /*
  * Append head and page: Content-Length, Content-Type, Cache-Control: no-store, Date, Via,
- * Proxy-Status, Retry-After.  Nothing for a failure that cannot be answered (status 0).
+ * Proxy-Status, Retry-After, Proxy-Authenticate.  Nothing for a failure that cannot be answered
+ * (status 0).
  */
 void reply_write(struct text *out, const struct reply *reply);
 

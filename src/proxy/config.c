@@ -1,12 +1,10 @@
 #include "proxy/config.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/log.h"
 #include "base/slice.h"
@@ -18,6 +16,7 @@
 #include "proxy/load.h"
 #include "proxy/notation.h"
 #include "proxy/rules.h"
+#include "proxy/users.h"
 
 /* ---- loading ---- */
 
@@ -45,6 +44,20 @@ static int build_addresses(const struct strings *list, struct acl *acl)
 				      acl_add_address(acl, &network) < 0))
 			return -1;
 	}
+	return 0;
+}
+
+static int build_exempt(struct config *config)
+{
+	const struct strings *list = &config->written.exempt;
+
+	config->auth.exempt = calloc(list->count + 1, sizeof(*config->auth.exempt));
+	if (config->auth.exempt == NULL)
+		return -1;
+	for (size_t i = 0; i < list->count; i++)
+		if (notation_parse_network(list->items[i], &config->auth.exempt[i]) < 0)
+			return -1;
+	config->auth.exempt_count = list->count;
 	return 0;
 }
 
@@ -83,12 +96,13 @@ static int finish(const struct load *l)
 	for (size_t i = 0; i < servers->count; i++)
 		config->resolver.servers[i] = servers->items[i];
 	config->resolver.server_count = servers->count;
-	if (build_acl(config) < 0)
+	if (build_acl(config) < 0 || build_exempt(config) < 0)
 		return load_refuse_memory(l);
 	return rules_build(l);
 }
 
-static struct config *parse(struct text *text, const char *name, struct config_error *ret_error)
+static struct config *parse(
+    struct text *text, const char *name, bool with_files, struct config_error *ret_error)
 {
 	struct load l = {.config = config_new(),
 	    .file = name,
@@ -99,7 +113,8 @@ static struct config *parse(struct text *text, const char *name, struct config_e
 		load_refuse_memory(&l);
 		return NULL;
 	}
-	if (load_text(&l, text) < 0 || load_defaults(&l) < 0 || finish(&l) < 0) {
+	if (load_text(&l, text) < 0 || load_defaults(&l) < 0 || finish(&l) < 0 ||
+	    (with_files && users_load(&l) < 0)) {
 		config_unref(l.config);
 		return NULL;
 	}
@@ -112,30 +127,9 @@ struct config *config_parse(const char *text, const char *name, struct config_er
 	struct config *config;
 
 	text_add_string(&copy, text);
-	config = parse(&copy, name, ret_error);
+	config = parse(&copy, name, false, ret_error);
 	text_done(&copy);
 	return config;
-}
-
-/* 0, or -1 with errno.  Stops behind LOAD_SIZE_MAX, for parse to refuse it. */
-static int read_file(const char *path, struct text *text)
-{
-	char block[4096];
-	ssize_t n;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	int error;
-
-	if (fd < 0)
-		return -1;
-	do {
-		n = read(fd, block, sizeof(block));
-		if (n > 0)
-			text_add(text, block, (size_t)n);
-	} while ((n > 0 && text->len <= LOAD_SIZE_MAX) || (n < 0 && errno == EINTR));
-	error = errno;
-	close(fd);
-	errno = error;
-	return n < 0 ? -1 : 0;
 }
 
 struct config *config_load(const char *path, struct config_error *ret_error)
@@ -145,11 +139,11 @@ struct config *config_load(const char *path, struct config_error *ret_error)
 
 	if (path == NULL)
 		return config_parse("", "defaults", ret_error);
-	if (read_file(path, &text) < 0)
+	if (load_file(path, LOAD_SIZE_MAX, &text) < 0)
 		snprintf(ret_error->message, sizeof(ret_error->message), "%.256s: %s", path,
 		    strerror(errno));
 	else
-		config = parse(&text, path, ret_error);
+		config = parse(&text, path, true, ret_error);
 	text_done(&text);
 	return config;
 }

@@ -17,7 +17,7 @@ static bool is_file(const char *path)
 /* What root could open and the user cannot would only be found when it is needed. */
 static void check_reload(const struct identity *identity, const char *path)
 {
-	if (path && access(path, R_OK) != 0)
+	if (path && path[0] != '\0' && access(path, R_OK) != 0)
 		log_warning("user %s cannot read %s: %s; a reload will fail", identity->name, path,
 		    strerror(errno));
 }
@@ -66,8 +66,11 @@ static int drop_root(const struct config *config, const char *path)
 		return -1;
 	if (geteuid() == 0)
 		log_warning("running as root; the key user says who else to be");
-	else if (change)
-		check_reload(&identity, path);
+	if (geteuid() == 0 || !change)
+		return 0;
+	check_reload(&identity, path);
+	check_reload(&identity, config->auth.users);
+	check_reload(&identity, config->auth.groups);
 	return 0;
 }
 

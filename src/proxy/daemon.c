@@ -16,8 +16,10 @@
 #include "net/addr.h"
 #include "net/listener.h"
 #include "net/locality.h"
+#include "policy/auth.h"
 #include "policy/limit.h"
 #include "proxy/accesslog.h"
+#include "proxy/checker.h"
 #include "proxy/config.h"
 #include "proxy/confinement.h"
 #include "proxy/descriptors.h"
@@ -33,8 +35,7 @@ _Static_assert(WORKER_MAX <= SERVICE_WORKERS_MAX, "service has too little room")
 struct daemon {
 	const char *path;
 	struct config *config;
-	struct limit *limit;
-	struct locality *locality;
+	struct worker_shared shared;
 	struct places places;
 	struct worker *workers[WORKER_MAX];
 	const struct metrics *sets[WORKER_MAX]; /* of each worker; NULL: it has ended */
@@ -74,9 +75,7 @@ static int watch_signals(void)
 static int add_worker(struct daemon *d)
 {
 	const char *error;
-	struct worker_shared shared = {
-	    .limit = d->limit, .locality = d->locality, .report_fd = d->report_fds[1]};
-	struct worker *w = worker_new(d->config, &shared, &error);
+	struct worker *w = worker_new(d->config, &d->shared, &error);
 
 	if (!w) {
 		log_error("cannot make a worker: %s", error);
@@ -440,6 +439,27 @@ static int serve(struct daemon *d)
 	return 0;
 }
 
+/* What workers share; the last is NULL when one cannot be had. */
+static void furnish(struct daemon *d)
+{
+	d->shared.locality = locality_new();
+	if (!d->shared.locality)
+		log_warning("cannot ask the kernel which addresses are this machine's: %s; where "
+			    "we listen on all of them, clients reach nobody's at our port",
+		    strerror(errno));
+	d->shared.limit = limit_new();
+	d->shared.auth = d->shared.limit ? auth_new() : NULL;
+	d->shared.checker = d->shared.auth ? checker_new(d->shared.auth) : NULL;
+}
+
+static void unfurnish(struct daemon *d)
+{
+	checker_free(d->shared.checker);
+	auth_free(d->shared.auth);
+	limit_free(d->shared.limit);
+	locality_free(d->shared.locality);
+}
+
 int daemon_run(const char *path, struct config *config)
 {
 	struct daemon d = {
@@ -449,17 +469,13 @@ int daemon_run(const char *path, struct config *config)
 	log_open(config->log.target, config->log.level);
 	event_set_log_callback(on_libevent_log);
 	descriptors_raise(config, d.places.workers);
-	d.limit = limit_new();
-	d.locality = locality_new();
-	if (!d.locality)
-		log_warning("cannot ask the kernel which addresses are this machine's: %s; where "
-			    "we listen on all of them, clients reach nobody's at our port",
-		    strerror(errno));
+	furnish(&d);
 	service_init(&d.service);
 	d.signal_fd = watch_signals();
-	if (!d.limit || d.signal_fd < 0 || pipe2(d.report_fds, O_CLOEXEC) != 0) {
+	if (!d.shared.checker || d.signal_fd < 0 || pipe2(d.report_fds, O_CLOEXEC) != 0) {
 		log_error("cannot start: %s", strerror(errno));
 	} else {
+		d.shared.report_fd = d.report_fds[1];
 		result = serve(&d);
 		for (size_t i = 0; i < d.worker_count; i++)
 			worker_free(d.workers[i]);
@@ -469,8 +485,7 @@ int daemon_run(const char *path, struct config *config)
 	}
 	if (d.signal_fd >= 0)
 		close(d.signal_fd);
-	limit_free(d.limit);
-	locality_free(d.locality);
+	unfurnish(&d);
 	config_unref(d.config);
 	return result;
 }

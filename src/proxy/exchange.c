@@ -15,6 +15,7 @@
 #include "http/home.h"
 #include "net/wire.h"
 #include "policy/acl.h"
+#include "policy/htpasswd.h"
 #include "policy/limit.h"
 #include "proxy/accesslog.h"
 #include "proxy/approach.h"
@@ -23,6 +24,7 @@
 #include "proxy/forward.h"
 #include "proxy/intake.h"
 #include "proxy/junction.h"
+#include "proxy/login.h"
 #include "proxy/refusal.h"
 #include "proxy/route.h"
 #include "proxy/upstream.h"
@@ -47,7 +49,10 @@ struct exchange {
 	struct limit_origin *origin;      /* counts it; NULL: not counted */
 	struct allowance allowance;       /* of bytes, the client's */
 
+	const struct htpasswd_user *user; /* of the configuration; NULL: nobody had to say */
+
 	/* Under way; at most one of them is not NULL. */
+	struct login *login;
 	struct approach *approach;
 	struct forward *forward;
 	struct junction *junction;
@@ -106,6 +111,8 @@ static void exchange_log(const struct exchange *x)
 	    .destination = x->destination,
 	    .end = x->fail == FAIL_NONE ? "ok" : reply_token(x->fail)};
 
+	if (x->user)
+		entry.user = x->user->name;
 	if (x->head) {
 		entry.method = x->head->method;
 		entry.target = x->head->target;
@@ -155,10 +162,13 @@ static void exchange_conclude(struct exchange *x)
 
 static void exchange_cancel(struct exchange *x)
 {
+	if (x->login)
+		login_cancel(x->login);
 	if (x->approach)
 		approach_cancel(x->approach);
 	if (x->junction)
 		junction_cancel(x->junction, &x->up_bytes, &x->down_bytes);
+	x->login = NULL;
 	x->approach = NULL;
 	x->junction = NULL;
 }
@@ -209,6 +219,7 @@ static struct reply exchange_reply(const struct exchange *x)
 	struct reply reply = {.fail = x->fail,
 	    .why = x->why,
 	    .name = x->config->name,
+	    .realm = x->config->auth.realm,
 	    .minor = 1,
 	    .retry_s = x->retry_s,
 	    .close = !x->keep,
@@ -281,6 +292,17 @@ static enum outcome failed(struct exchange *x, enum fail fail, const char *why)
 	return FAILED;
 }
 
+/* The step that said WAIT has come to its end. */
+static void exchange_resume(struct exchange *x, enum outcome outcome)
+{
+	if (outcome == FAILED) {
+		exchange_fail(x);
+		return;
+	}
+	x->step++;
+	exchange_run(x);
+}
+
 /* ---- admit ------------------------------------------------------------------------------ */
 
 static enum outcome exchange_refused(struct exchange *x, enum limit_rule rule, uint64_t wait_ns)
@@ -325,6 +347,42 @@ static enum outcome exchange_admit(struct exchange *x)
 		return NEXT;
 	}
 	return failed(x, FAIL_CLIENT_DENIED, NULL);
+}
+
+/* ---- login ------------------------------------------------------------------------------ */
+
+static enum outcome exchange_known(struct exchange *x, const struct login_result *result)
+{
+	x->user = result->user;
+	x->retry_s = result->retry_s;
+	return result->fail == FAIL_NONE ? NEXT : failed(x, result->fail, result->why);
+}
+
+static void exchange_on_login(const struct login_result *result, void *arg)
+{
+	struct exchange *x = arg;
+
+	x->login = NULL;
+	exchange_resume(x, exchange_known(x, result));
+}
+
+static enum outcome exchange_login(struct exchange *x)
+{
+	struct login_request request = {.base = x->services->base,
+	    .auth = x->services->auth,
+	    .desk = x->services->desk,
+	    .metrics = x->services->metrics,
+	    .config = x->config,
+	    .client = intake_client(x->intake),
+	    .head = x->head,
+	    .done = exchange_on_login,
+	    .arg = x};
+	struct login_result result;
+
+	if (!x->config->auth.table)
+		return NEXT;
+	x->login = login_start(&request, &result);
+	return x->login ? WAIT : exchange_known(x, &result);
 }
 
 /* ---- judge ------------------------------------------------------------------------------ */
@@ -447,12 +505,7 @@ static void exchange_on_arrived(const struct approach_result *result, void *arg)
 	struct exchange *x = arg;
 
 	x->approach = NULL;
-	if (exchange_arrived(x, result) == FAILED) {
-		exchange_fail(x);
-		return;
-	}
-	x->step++;
-	exchange_run(x);
+	exchange_resume(x, exchange_arrived(x, result));
 }
 
 static enum outcome exchange_approach(struct exchange *x)
@@ -605,6 +658,7 @@ static const struct {
 	enum outcome (*run)(struct exchange *x);
 } steps[] = {
     {"admit", exchange_admit},       /* who may use the proxy, and how much of it */
+    {"login", exchange_login},     /* who it is */
     {"judge", exchange_judge},       /* target, method, rules by name, the origin's limit */
     {"approach", exchange_approach}, /* name to addresses, rules by address, a connection */
     {"relay", exchange_relay},       /* bytes, until both ends are done */

@@ -5,6 +5,8 @@
 #define PROXY_EXCHANGE_H
 
 struct accesslog;
+struct auth;
+struct checker_desk;
 struct config;
 struct door;
 struct event_base;
@@ -27,6 +29,8 @@ struct exchange_services {
 	struct pipe_pool *pipes;
 	struct accesslog *accesslog;
 	struct limit *limit; /* of all workers */
+	struct auth *auth;   /* likewise */
+	struct checker_desk *desk;
 	struct refusal *refusal;
 	const struct door *door; /* where nobody is sent to */
 	struct metrics *metrics;

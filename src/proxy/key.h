@@ -12,7 +12,7 @@
 
 #include "base/slice.h"
 
-#define KEY_MAX 64          /* more keys than there are */
+#define KEY_MAX 96          /* more keys than there are */
 #define KEY_NAME_MAX 64     /* longer than any name */
 #define KEY_STRING_MAX 4095 /* bytes, of a string's value */
 

@@ -1,5 +1,7 @@
 #include "proxy/load.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <libconfig.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -7,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/slice.h"
@@ -314,6 +317,26 @@ int load_text(struct load *l, struct text *text)
 		    l, (unsigned)config_error_line(&tree), NULL, "%s", config_error_text(&tree));
 	config_destroy(&tree);
 	return result;
+}
+
+int load_file(const char *path, size_t most, struct text *text)
+{
+	char block[4096];
+	ssize_t n;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int error;
+
+	if (fd < 0)
+		return -1;
+	do {
+		n = read(fd, block, sizeof(block));
+		if (n > 0)
+			text_add(text, block, (size_t)n);
+	} while ((n > 0 && text->len <= most) || (n < 0 && errno == EINTR));
+	error = errno;
+	close(fd);
+	errno = error;
+	return n < 0 ? -1 : 0;
 }
 
 unsigned load_line(const struct load *l, const char *name)

@@ -31,6 +31,12 @@ MUST_USE int load_text(struct load *l, struct text *text);
 /* Set the keys that the text has not, to their defaults. */
 MUST_USE int load_defaults(struct load *l);
 
+/*
+ * Append a file's text.  0, or -1 with errno.  Stops behind `most` bytes, so that the caller sees
+ * that there are more.
+ */
+MUST_USE int load_file(const char *path, size_t most, struct text *text);
+
 /* The line where the key of that name, which exists, was set; 0: it was not. */
 unsigned load_line(const struct load *l, const char *name);
 

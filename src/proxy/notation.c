@@ -18,6 +18,14 @@ bool notation_is_name(const char *text)
 	return head_is_token(slice_of(text));
 }
 
+bool notation_is_realm(const char *text)
+{
+	for (; *text != '\0'; text++)
+		if (*text < ' ' || *text > '~' || *text == '"' || *text == '\\')
+			return false;
+	return true;
+}
+
 bool notation_is_user(const char *text)
 {
 	return text[0] == '\0' || identity_is_name(text);

@@ -15,6 +15,7 @@
 #include "net/addr.h"
 
 bool notation_is_name(const char *text);    /* a token, as Via wants it */
+bool notation_is_realm(const char *text);   /* printable ASCII without " and \ */
 bool notation_is_user(const char *text);    /* a user's name, or "" */
 bool notation_is_network(const char *text); /* "192.0.2.0/24", "2001:db8::1" */
 bool notation_is_place(const char *text);   /* the same, or a kind of address: "private" */

@@ -120,6 +120,23 @@ static int check_old_access_log(const struct rehearsal *r)
 	return check_access_log(r);
 }
 
+/* Root has read it; what the user cannot read makes a reload fail, which a start only warns of. */
+static void note_unreadable(const struct rehearsal *r, const char *path)
+{
+	if (path[0] != '\0' && access(path, R_OK) != 0)
+		fprintf(r->notes, "user %s cannot read %s: %s; a reload will fail\n",
+		    r->config->user, path, strerror(errno));
+}
+
+static int check_user_files(const struct rehearsal *r)
+{
+	if (r->config->user[0] != '\0') {
+		note_unreadable(r, r->config->auth.users);
+		note_unreadable(r, r->config->auth.groups);
+	}
+	return 0;
+}
+
 /* A start only warns of it. */
 static int check_descriptors(const struct rehearsal *r)
 {
@@ -141,6 +158,7 @@ static int (*const checks[])(const struct rehearsal *r) = {
     check_access_log,
     check_user,
     check_old_access_log,
+    check_user_files,
 };
 
 int rehearsal_run(const struct config *config, FILE *notes, FILE *wrong)

@@ -4,6 +4,7 @@
 
 #include "base/zone.h"
 #include "policy/acl.h"
+#include "policy/htpasswd.h"
 
 struct config *config_new(void)
 {
@@ -44,6 +45,12 @@ void config_unref(struct config *config)
 	strings_done(&config->written.connect_ports);
 	strings_done(&config->written.allow_addresses);
 	strings_done(&config->written.servers);
+	strings_done(&config->written.exempt);
+	htpasswd_free(config->auth.table);
+	free(config->auth.users);
+	free(config->auth.groups);
+	free(config->auth.realm);
+	free(config->auth.exempt);
 	free(config->name);
 	free(config->user);
 	free(config->log.access);

@@ -18,10 +18,12 @@
 #include "proxy/listen.h"
 
 struct acl;
+struct htpasswd;
 struct zone;
 
 #define CONFIG_LISTEN_MAX 64
 #define CONFIG_SERVERS_MAX 8
+#define CONFIG_EXEMPT_MAX 1024
 
 /* Strings that the list owns. */
 struct strings {
@@ -38,6 +40,14 @@ struct config {
 	char *name;  /* our pseudonym in Via and Proxy-Status; a token */
 	enum family family;
 	struct acl *acl;
+	struct {
+		char *users, *groups;   /* files; "": none */
+		struct htpasswd *table; /* what is in them; NULL: nobody has to say who he is */
+		char *realm;            /* fit to stand between quotes */
+		struct network *exempt; /* clients that need not */
+		size_t exempt_count;
+		int keep, failures, delay; /* seconds, a minute (0: no limit), seconds */
+	} auth;
 	struct {
 		int head, idle, connect, first_byte, body, body_grace, tunnel, tunnel_lifetime;
 		int resolve, linger, drain;
@@ -66,9 +76,9 @@ struct config {
 		struct zone *zone;
 	} zones[RULEBOOK_ZONES_MAX];
 	size_t zone_count;
-	/* The lists as in the file, to be printed; acl and resolver.servers are made of them. */
+	/* The lists as in the file, to be printed; acl, exempt and servers are made of them. */
 	struct {
-		struct strings clients, connect_ports, allow_addresses, servers;
+		struct strings clients, connect_ports, allow_addresses, servers, exempt;
 		struct clause *rules;
 		size_t rule_count;
 	} written;

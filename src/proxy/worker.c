@@ -20,6 +20,7 @@
 #include "net/preference.h"
 #include "net/resolver.h"
 #include "proxy/accesslog.h"
+#include "proxy/checker.h"
 #include "proxy/config.h"
 #include "proxy/door.h"
 #include "proxy/entrance.h"
@@ -293,6 +294,7 @@ static const char *worker_furnish(struct worker *w, struct config *config)
 	s->resolver = resolver_new(s->base, &resolving, &error);
 	if (!s->resolver)
 		return error;
+	s->desk = checker_desk_new(w->shared.checker, s->base);
 	s->pipes = pipe_pool_new(WORKER_SPARE_PIPES);
 	s->upstreams = upstream_pool_new(s->base, config, &w->metrics);
 	s->preference = preference_new(WORKER_PREFERENCES);
@@ -301,7 +303,7 @@ static const char *worker_furnish(struct worker *w, struct config *config)
 	if (w->door)
 		door_set_on_left(w->door, worker_on_left, w);
 	s->door = w->door;
-	if (!s->pipes || !s->upstreams || !s->preference || !w->door ||
+	if (!s->desk || !s->pipes || !s->upstreams || !s->preference || !w->door ||
 	    event_add(&w->command, NULL) != 0)
 		return "out of memory";
 	door_on_shortage(w->door, worker_on_shortage);
@@ -325,6 +327,7 @@ struct worker *worker_new(
 		return NULL;
 	w->shared = *shared;
 	w->services.limit = shared->limit;
+	w->services.auth = shared->auth;
 	if (pipe2(w->command_fds, O_CLOEXEC | O_NONBLOCK) != 0) {
 		*ret_error = strerror(errno);
 		free(w);
@@ -406,6 +409,7 @@ void worker_free(struct worker *w)
 	if (s->pipes)
 		pipe_pool_free(s->pipes);
 	refusal_free(s->refusal);
+	checker_desk_free(s->desk);
 	if (s->accesslog)
 		accesslog_free(s->accesslog);
 	if (s->base) {

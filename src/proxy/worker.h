@@ -13,6 +13,8 @@
 
 #include "base/attr.h"
 
+struct auth;
+struct checker;
 struct config;
 struct entrance;
 struct limit;
@@ -37,6 +39,8 @@ struct worker_report {
 /* What all workers share; borrowed. */
 struct worker_shared {
 	struct limit *limit;
+	struct auth *auth;
+	struct checker *checker;
 	struct locality *locality; /* NULL: not to be had */
 	int report_fd;             /* where reports are written to */
 };

@@ -1,0 +1,166 @@
+#include "proxy/passwd.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "base/attr.h"
+#include "http/basic.h"
+#include "policy/hash.h"
+
+/* A line that is one byte too long is seen to be. */
+struct line {
+	char text[BASIC_PASSWORD_MAX + 2];
+	size_t len;
+};
+
+/* Those that would leave the terminal without its echo. */
+static const int signals[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU};
+
+static volatile sig_atomic_t signal_seen;
+
+static void on_signal(int number)
+{
+	signal_seen = number;
+}
+
+static int complain(const char *what)
+{
+	fprintf(stderr, "penstock: %s\n", what);
+	return -1;
+}
+
+/* Up to the line feed or the end.  Byte by byte: what is behind it is not ours. */
+static int read_line(struct line *line)
+{
+	ssize_t n;
+	char c;
+
+	line->len = 0;
+	while ((n = read(STDIN_FILENO, &c, 1)) == 1 && c != '\n') {
+		line->text[line->len] = c;
+		if (line->len < sizeof(line->text) - 1)
+			line->len++;
+	}
+	line->text[line->len] = '\0';
+	return n < 0 ? -1 : 0;
+}
+
+/* ---- the terminal ----------------------------------------------------------------------- */
+
+struct silence {
+	struct termios before;
+	struct sigaction old[ARRAY_LEN(signals)];
+};
+
+static int silence_begin(struct silence *silence)
+{
+	struct sigaction action = {.sa_handler = on_signal}; /* without SA_RESTART: read ends */
+	struct termios quiet;
+
+	if (tcgetattr(STDIN_FILENO, &silence->before) != 0)
+		return -1;
+	signal_seen = 0;
+	for (size_t i = 0; i < ARRAY_LEN(signals); i++)
+		sigaction(signals[i], &action, &silence->old[i]);
+	quiet = silence->before;
+	quiet.c_lflag &= ~(tcflag_t)(ECHO | ECHOE | ECHOK);
+	quiet.c_lflag |= ECHONL;
+	return tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
+}
+
+/* All as it was; and then what the signal does is done. */
+static void silence_end(const struct silence *silence)
+{
+	tcsetattr(STDIN_FILENO, TCSAFLUSH, &silence->before);
+	for (size_t i = 0; i < ARRAY_LEN(signals); i++)
+		sigaction(signals[i], &silence->old[i], NULL);
+	if (signal_seen != 0)
+		raise(signal_seen);
+}
+
+static int ask(const char *prompt, struct line *line)
+{
+	struct silence silence;
+	int result;
+
+	fputs(prompt, stderr);
+	fflush(stderr);
+	if (silence_begin(&silence) != 0)
+		return complain(strerror(errno));
+	result = read_line(line);
+	silence_end(&silence);
+	return result == 0 ? 0 : complain("no password was read");
+}
+
+static int ask_twice(struct line *line)
+{
+	struct line again;
+	int result = 0;
+
+	if (ask("Password: ", line) != 0)
+		return -1;
+	if (ask("Again: ", &again) != 0)
+		result = -1;
+	else if (strcmp(line->text, again.text) != 0)
+		result = complain("the two passwords differ; nothing was written");
+	explicit_bzero(&again, sizeof(again));
+	return result;
+}
+
+/* ---- the line --------------------------------------------------------------------------- */
+
+static int read_password(struct line *line)
+{
+	if (isatty(STDIN_FILENO))
+		return ask_twice(line);
+	return read_line(line) == 0 ? 0 : complain(strerror(errno));
+}
+
+static int write_line(const char *name, const struct line *line)
+{
+	struct hash_bench *bench = hash_bench_new();
+	char hash[HASH_MAX];
+	int result = -1;
+
+	if (!bench || hash_make(bench, line->text, hash) != 0)
+		complain(strerror(errno));
+	else if (printf("%s:%s\n", name, hash) < 0 || fflush(stdout) != 0)
+		complain(strerror(errno));
+	else
+		result = 0;
+	hash_bench_free(bench);
+	return result;
+}
+
+int passwd_run(const char *name)
+{
+	struct line line;
+	int status = EX_OK;
+
+	if (!basic_is_name((struct slice){name, strlen(name)}) || name[0] == '#' ||
+	    name[0] == ' ' || name[strlen(name) - 1] == ' ') {
+		fprintf(stderr,
+		    "penstock: a user's name has 1 to %d bytes, no colon and no controls, no # in "
+		    "front, no space at either end\n",
+		    BASIC_NAME_MAX);
+		return EX_USAGE;
+	}
+	if (read_password(&line) != 0) {
+		status = EX_NOINPUT;
+	} else if (!basic_is_password((struct slice){line.text, line.len}) ||
+		   strlen(line.text) != line.len) {
+		fprintf(stderr, "penstock: a password has 1 to %d bytes and no controls\n",
+		    BASIC_PASSWORD_MAX);
+		status = EX_DATAERR;
+	} else if (write_line(name, &line) != 0) {
+		status = EX_OSERR;
+	}
+	explicit_bzero(&line, sizeof(line));
+	return status;
+}
