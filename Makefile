@@ -18,7 +18,7 @@ NEEDS_BUILD := gcc libc6-dev pkg-config libevent-dev libconfig-dev libc-ares-dev
 NEEDS_TEST := libcmocka-dev python3-pytest python3-pytest-timeout python3-pytest-xdist \
 	python3-requests python3-websockets python3-websocket curl wget git nginx-light \
 	libnginx-mod-http-dav-ext fcgiwrap \
-	dnsmasq-base nodejs openssl chromium ca-certificates tzdata iproute2 procps logrotate libsystemd0
+	dnsmasq-base nodejs openssl chromium ca-certificates tzdata iproute2 procps logrotate libsystemd0 fail2ban
 NEEDS_FUZZ := clang libclang-rt-14-dev
 NEEDS_LINT := clang-format clang-tidy cppcheck
 NEEDS_SYSTEMD := systemd
@@ -296,6 +296,8 @@ install: all
 	else install -D -m 644 conf/penstock.conf $(DESTDIR)$(sysconfdir)/penstock.conf; fi
 	@[ -e $(DESTDIR)$(sysconfdir)/logrotate.d/penstock ] || \
 		install -D -m 644 conf/penstock.logrotate $(DESTDIR)$(sysconfdir)/logrotate.d/penstock
+	@[ -e $(DESTDIR)$(sysconfdir)/fail2ban/filter.d/penstock.conf ] || \
+		install -D -m 644 conf/penstock.fail2ban $(DESTDIR)$(sysconfdir)/fail2ban/filter.d/penstock.conf
 	@mkdir -p $(DESTDIR)$(unitdir)
 	sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@SYSCONFDIR@|$(sysconfdir)|g' systemd/penstock.service \
 		> $(DESTDIR)$(unitdir)/penstock.service
@@ -305,7 +307,7 @@ install: all
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/sbin/penstock $(DESTDIR)$(unitdir)/penstock.service \
 		$(DESTDIR)$(unitdir)/penstock.socket $(DESTDIR)$(sysusersdir)/penstock.conf
-	@echo "keeping $(DESTDIR)$(sysconfdir)/penstock.conf and $(DESTDIR)$(sysconfdir)/logrotate.d/penstock"
+	@echo "keeping $(DESTDIR)$(sysconfdir)/penstock.conf and what is of penstock in logrotate.d and fail2ban there"
 
 clean:
 	rm -rf build
