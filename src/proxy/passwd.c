@@ -89,10 +89,9 @@ static int ask(const char *prompt, struct line *line)
 	struct silence silence;
 	int result;
 
-	fputs(prompt, stderr);
-	fflush(stderr);
 	if (silence_begin(&silence) != 0)
 		return complain(strerror(errno));
+	fputs(prompt, stderr);
 	result = read_line(line);
 	silence_end(&silence);
 	return result == 0 ? 0 : complain("no password was read");

@@ -327,18 +327,31 @@ class Chromium:
         except ValueError:
             pass  # closed under us by stop()
 
-    def call(self, method, browser=False, **parameters):
+    def send(self, method, browser=False, **parameters):
+        """Tell it without waiting for the answer; the number of what was said."""
         self._next += 1
         message = {"id": self._next, "method": method, "params": parameters}
         if self.session and not browser:
             message["sessionId"] = self.session
         self._sock.send(json.dumps(message))
+        return self._next
+
+    def call(self, method, browser=False, **parameters):
+        number = self.send(method, browser, **parameters)
         while True:
             answer = json.loads(self._sock.recv())
-            if answer.get("id") == message["id"]:
+            if answer.get("id") == number:
                 assert "error" not in answer, answer
                 return answer["result"]
             self._events.append(answer)
+
+    def wait_any(self, *methods):
+        """The first event of one of these names, from now or before."""
+        while True:
+            for index, event in enumerate(self._events):
+                if event.get("method") in methods:
+                    return self._events.pop(index)
+            self._events.append(json.loads(self._sock.recv()))
 
     def wait(self, method, accept=lambda parameters: True):
         """The parameters of the first event of this name, from now or before, that is accepted."""
@@ -352,8 +365,12 @@ class Chromium:
             seen = len(self._events)
             self._events.append(json.loads(self._sock.recv()))
 
-    def go(self, url):
+    def forget(self):
+        """Events so far are of no interest."""
         self._events.clear()
+
+    def go(self, url):
+        self.forget()
         result = self.call("Page.navigate", url=url)
         assert "errorText" not in result, result
         self.wait("Page.loadEventFired")
