@@ -30,9 +30,9 @@ enum metric {
 	METRIC_LOOKUPS_CACHED,   /* lookups answered from the cache */
 	METRIC_LOOKUPS_REFUSED,  /* lookups refused because too many wait */
 	METRIC_ACL_DENIED_TOTAL, /* requests denied by an access rule */
-	METRIC_AUTH_CHECKS_TOTAL,   /* passwords given to a checker */
-	METRIC_AUTH_FAILURES_TOTAL, /* of these, wrong ones */
-	METRIC_AUTH_LIMITED_TOTAL,  /* requests of clients that had failed too often */
+	METRIC_AUTH_CHECKS,      /* passwords given to a checker */
+	METRIC_AUTH_FAILURES,    /* of these, wrong ones */
+	METRIC_AUTH_LIMITED,     /* requests of clients that had failed too often */
 	METRIC_LIMIT_CLIENTS,    /* connections refused by limits.clients; below likewise */
 	METRIC_LIMIT_CLIENT_CONNECTIONS,
 	METRIC_LIMIT_CLIENT_CONNECTS,

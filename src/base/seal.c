@@ -19,7 +19,8 @@ int seal_key_pick(struct seal_key *ret_key)
 	return n == (ssize_t)sizeof(ret_key->bytes) ? 0 : -1;
 }
 
-/* Begin one of the two hashes: with the key, each byte of it and of what fills the block xor pad. */
+/* Begin one of the two hashes: with the key, each byte of it and of what fills the block xor pad.
+ */
 static void seal_begin(SHA2_CTX *hash, const struct seal_key *key, uint8_t pad)
 {
 	uint8_t block[SHA256_BLOCK_LENGTH];

@@ -117,8 +117,8 @@ static const char *split(struct slice text, struct basic *ret_basic)
 int basic_decode(struct slice value, struct basic *ret_basic, const char **ret_why)
 {
 	char decoded[DECODED_MAX + 3];
-	struct slice text = slice_trim((struct slice){
-	    value.ptr + sizeof(SCHEME) - 1, value.len - (sizeof(SCHEME) - 1)});
+	struct slice text = slice_trim(
+	    (struct slice){value.ptr + sizeof(SCHEME) - 1, value.len - (sizeof(SCHEME) - 1)});
 	int len;
 
 	if (text.len / 4 * 3 > sizeof(decoded)) {

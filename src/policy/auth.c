@@ -102,8 +102,8 @@ const struct htpasswd_user *auth_recall(struct auth *auth, const struct htpasswd
 	return holds ? user : NULL;
 }
 
-void auth_remember(struct auth *auth, const struct htpasswd_user *user, const struct basic *basic,
-    uint64_t now)
+void auth_remember(
+    struct auth *auth, const struct htpasswd_user *user, const struct basic *basic, uint64_t now)
 {
 	struct proof *proof = malloc(sizeof(*proof));
 
@@ -139,8 +139,8 @@ static void auth_forget(struct auth *auth, uint64_t now)
 {
 	struct failing *oldest;
 
-	while ((oldest = map_oldest(auth->failing)) != NULL &&
-	       bucket_is_full(&oldest->failures, now))
+	while (
+	    (oldest = map_oldest(auth->failing)) != NULL && bucket_is_full(&oldest->failures, now))
 		free(map_take(auth->failing, oldest->client.bytes, oldest->client.len));
 }
 
@@ -187,8 +187,8 @@ uint64_t auth_wait(struct auth *auth, const struct addr *client, int failures, u
 	pthread_mutex_lock(&auth->lock);
 	failing = map_get(auth->failing, who.bytes, who.len);
 	if (failing)
-		wait = bucket_debt(&failing->failures,
-		    MINUTE - bucket_cost(60, (uint32_t)failures), now);
+		wait = bucket_debt(
+		    &failing->failures, MINUTE - bucket_cost(60, (uint32_t)failures), now);
 	pthread_mutex_unlock(&auth->lock);
 	return wait;
 }

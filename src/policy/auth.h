@@ -36,8 +36,8 @@ const struct htpasswd_user *auth_recall(struct auth *auth, const struct htpasswd
     const struct basic *basic, int keep_s, uint64_t now);
 
 /* It has been proved that the credentials are this user's. */
-void auth_remember(struct auth *auth, const struct htpasswd_user *user, const struct basic *basic,
-    uint64_t now);
+void auth_remember(
+    struct auth *auth, const struct htpasswd_user *user, const struct basic *basic, uint64_t now);
 
 /*
  * The user whose hash a password is to be checked against: the one named, or, when there is none

@@ -204,7 +204,8 @@ enum hash_verdict hash_check(struct hash_bench *bench, const char *hash, const c
 	const char *made = crypt_rn(password, hash, &bench->data, (int)sizeof(bench->data));
 	size_t len = strlen(hash);
 
-	/* The hash is one that crypt(3) knows, so nothing else is left; errno does not always say it. */
+	/* The hash is one that crypt(3) knows, so nothing else is left; errno does not always say
+	 * it. */
 	if (!made)
 		verdict = HASH_NO_MEMORY;
 	else if (strlen(made) == len && seal_same_bytes(made, hash, len))

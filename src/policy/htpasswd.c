@@ -124,8 +124,8 @@ static struct shown show(const char *name)
 
 /* ---- users ------------------------------------------------------------------------------ */
 
-static int add_user(struct htpasswd *table, const struct reading *r, const char *name,
-    const char *hash)
+static int add_user(
+    struct htpasswd *table, const struct reading *r, const char *name, const char *hash)
 {
 	struct htpasswd_user *grown;
 
@@ -222,8 +222,8 @@ static int add_member(
 	return 0;
 }
 
-static void note_stranger(const struct reading *r, const char *group, const char *name,
-    struct htpasswd_note *ret_strange)
+static void note_stranger(
+    const struct reading *r, const char *group, const char *name, struct htpasswd_note *ret_strange)
 {
 	if (ret_strange->line > 0)
 		return;
@@ -253,7 +253,8 @@ static int read_group(const struct htpasswd *table, const struct reading *r, cha
 		return refuse(r,
 		    "group \"%s\": a group's name has 1 to %d bytes, no blanks and no controls",
 		    show(line).text, HTPASSWD_GROUP_MAX);
-	for (name = strtok_r(colon + 1, " \t\r", &rest); name; name = strtok_r(NULL, " \t\r", &rest)) {
+	for (name = strtok_r(colon + 1, " \t\r", &rest); name;
+	     name = strtok_r(NULL, " \t\r", &rest)) {
 		const struct htpasswd_user *user =
 		    htpasswd_find(table, (struct slice){name, strlen(name)});
 
@@ -275,8 +276,7 @@ static int compare_members(const void *a, const void *b)
 }
 
 /* Give each user the part of one long list that is his. */
-static int hand_out_groups(
-    struct htpasswd *table, const struct reading *r, struct members *members)
+static int hand_out_groups(struct htpasswd *table, const struct reading *r, struct members *members)
 {
 	size_t at = 0;
 
@@ -380,7 +380,6 @@ static int compare_group(const void *key, const void *item)
 
 bool htpasswd_is_in_group(const struct htpasswd_user *user, const char *group)
 {
-	return user->group_count > 0 &&
-	       bsearch(group, user->groups, user->group_count, sizeof(user->groups[0]),
-		   compare_group) != NULL;
+	return user->group_count > 0 && bsearch(group, user->groups, user->group_count,
+					    sizeof(user->groups[0]), compare_group) != NULL;
 }

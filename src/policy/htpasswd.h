@@ -32,7 +32,7 @@ struct htpasswd_user {
 
 /* What is wrong with a text, or strange.  The message is one line, names from the file escaped. */
 struct htpasswd_note {
-	unsigned line;     /* 0: nothing is */
+	unsigned line; /* 0: nothing is */
 	char message[256];
 };
 

@@ -80,8 +80,7 @@ static bool check_is_settled(struct auth *auth, struct check *check, uint64_t no
 		return true;
 	/* The same may have been asked, and answered, while this was waiting. */
 	answer->verdict = CHECK_GOOD;
-	answer->user = auth_recall(
-	    auth, config->auth.table, &check->basic, config->auth.keep, now);
+	answer->user = auth_recall(auth, config->auth.table, &check->basic, config->auth.keep, now);
 	return answer->user != NULL;
 }
 
@@ -193,8 +192,8 @@ static bool checker_staff(struct checker *checker)
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	while (checker->thread_count < CHECKER_THREADS &&
-	       pthread_create(&checker->threads[checker->thread_count], NULL, checker_run,
-		   checker) == 0)
+	       pthread_create(
+		   &checker->threads[checker->thread_count], NULL, checker_run, checker) == 0)
 		checker->thread_count++;
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return checker->thread_count > 0;

@@ -46,9 +46,9 @@ struct check_answer {
 typedef void check_done_fn(const struct check_answer *answer, void *arg);
 
 /*
- * Check the credentials against config's users.  Counts config, copies the rest.  Calls done exactly
- * once, from the loop, as its last act; not after the cancel.  NULL when the queue is full, or
- * there is no memory.
+ * Check the credentials against config's users.  Counts config, copies the rest.  Calls done
+ * exactly once, from the loop, as its last act; not after the cancel.  NULL when the queue is full,
+ * or there is no memory.
  */
 struct check *check_start(struct checker_desk *desk, struct config *config,
     const struct addr *client, const struct basic *basic, check_done_fn *done, void *arg);

@@ -19,8 +19,8 @@ struct config_error {
 
 /* Returns new (counted once), or NULL with the error filled in.  path NULL: the defaults. */
 struct config *config_load(const char *path, struct config_error *ret_error);
-/* The same from a string, which is named in messages; for tests and fuzzing.  Files that it names are
- * not read. */
+/* The same from a string, which is named in messages; for tests and fuzzing.  Files that it names
+ * are not read. */
 struct config *config_parse(const char *text, const char *name, struct config_error *ret_error);
 
 /*

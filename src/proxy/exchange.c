@@ -658,7 +658,7 @@ static const struct {
 	enum outcome (*run)(struct exchange *x);
 } steps[] = {
     {"admit", exchange_admit},       /* who may use the proxy, and how much of it */
-    {"login", exchange_login},     /* who it is */
+    {"login", exchange_login},       /* who it is */
     {"judge", exchange_judge},       /* target, method, rules by name, the origin's limit */
     {"approach", exchange_approach}, /* name to addresses, rules by address, a connection */
     {"relay", exchange_relay},       /* bytes, until both ends are done */

@@ -65,7 +65,7 @@ static int seconds(uint64_t ns)
 
 static struct login_result login_limited(struct metrics *metrics, uint64_t wait_ns)
 {
-	metrics_add(metrics, METRIC_AUTH_LIMITED_TOTAL, 1);
+	metrics_add(metrics, METRIC_AUTH_LIMITED, 1);
 	return (struct login_result){.fail = FAIL_AUTH_LIMITED, .retry_s = seconds(wait_ns)};
 }
 
@@ -76,7 +76,7 @@ static void login_fail(struct login *login)
 
 	addr_format_ip(&login->client, from);
 	log_warning("authentication failure from %s for user \"%s\"", from, login->name);
-	metrics_add(login->metrics, METRIC_AUTH_FAILURES_TOTAL, 1);
+	metrics_add(login->metrics, METRIC_AUTH_FAILURES, 1);
 	login->result = (struct login_result){.fail = FAIL_AUTH_FAILED};
 	if (login->config->auth.delay > 0)
 		deadline_set(&login->deadline, login->config->auth.delay);
@@ -156,8 +156,8 @@ static struct login *login_new(const struct login_request *request, const struct
 	return login;
 }
 
-static struct login *login_check(const struct login_request *request, const struct basic *basic,
-    struct login_result *ret_result)
+static struct login *login_check(
+    const struct login_request *request, const struct basic *basic, struct login_result *ret_result)
 {
 	struct login *login = login_new(request, basic);
 
@@ -171,14 +171,14 @@ static struct login *login_check(const struct login_request *request, const stru
 		login_free(login);
 		return NULL;
 	}
-	metrics_add(request->metrics, METRIC_AUTH_CHECKS_TOTAL, 1);
+	metrics_add(request->metrics, METRIC_AUTH_CHECKS, 1);
 	deadline_set(&login->deadline, LOGIN_PATIENCE_S);
 	return login;
 }
 
 /* With credentials.  Who has failed too often learns nothing, not even of what is known. */
-static struct login *login_judge(const struct login_request *request, const struct basic *basic,
-    struct login_result *ret_result)
+static struct login *login_judge(
+    const struct login_request *request, const struct basic *basic, struct login_result *ret_result)
 {
 	const struct config *config = request->config;
 	uint64_t now = deadline_now_ns();

@@ -42,8 +42,8 @@ struct login_request {
 };
 
 /*
- * NULL: *ret_result is how it went, which is nearly always so.  Else it calls done exactly once, from
- * the loop, as its last act; not after the cancel.
+ * NULL: *ret_result is how it went, which is nearly always so.  Else it calls done exactly once,
+ * from the loop, as its last act; not after the cancel.
  */
 struct login *login_start(const struct login_request *request, struct login_result *ret_result);
 void login_cancel(struct login *login);

@@ -24,8 +24,7 @@ static struct htpasswd *table_of(const char *text)
 	struct htpasswd_note wrong;
 
 	assert_non_null(table);
-	assert_int_equal(
-	    htpasswd_read_users(table, (struct slice){text, strlen(text)}, &wrong), 0);
+	assert_int_equal(htpasswd_read_users(table, (struct slice){text, strlen(text)}, &wrong), 0);
 	return table;
 }
 

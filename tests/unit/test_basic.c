@@ -46,36 +46,23 @@ static void test_decode(void **state)
 	static const struct {
 		const char *value, *name, *password; /* name NULL: refused */
 	} cases[] = {
-	    {"Basic YTpi", "a", "b"},
-	    {"Basic   YTpi", "a", "b"},
-	    {"bAsIc YTpi", "a", "b"},
+	    {"Basic YTpi", "a", "b"}, {"Basic   YTpi", "a", "b"}, {"bAsIc YTpi", "a", "b"},
 	    /* RFC 7617 2 and 2.1 */
 	    {"Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==", "Aladdin", "open sesame"},
 	    {"Basic dGVzdDoxMjPCow==", "test", "123\xc2\xa3"},
 	    /* p@ss:w/rd: the first colon is the one */
-	    {"Basic YW5uYTpwQHNzOncvcmQ=", "anna", "p@ss:w/rd"},
-	    {"Basic YSBiOiAg", "a b", "  "},
-	    {"Basic w7w6w7w=", "\xc3\xbc", "\xc3\xbc"},
-	    {"Basic /zr/", "\xff", "\xff"},
+	    {"Basic YW5uYTpwQHNzOncvcmQ=", "anna", "p@ss:w/rd"}, {"Basic YSBiOiAg", "a b", "  "},
+	    {"Basic w7w6w7w=", "\xc3\xbc", "\xc3\xbc"}, {"Basic /zr/", "\xff", "\xff"},
 	    /* no base64 as it has to be */
-	    {"Basic", NULL, NULL},
-	    {"Basic ", NULL, NULL},
+	    {"Basic", NULL, NULL}, {"Basic ", NULL, NULL},
 	    {"Basic YTpi ", "a", "b"}, /* white space around a value is none of it */
-	    {"Basic YTpi YTpi", NULL, NULL},
-	    {"Basic YTpi,", NULL, NULL},
-	    {"Basic YTpiYw", NULL, NULL},
-	    {"Basic YTpiYw=", NULL, NULL},
-	    {"Basic YTpiYw==", "a", "bc"},
-	    {"Basic YTpiYx==", NULL, NULL}, /* bits behind the end */
-	    {"Basic YTpiYw===", NULL, NULL},
-	    {"Basic YTpi====", NULL, NULL},
-	    {"Basic YT=i", NULL, NULL},
-	    {"Basic YTpiYw==YTpi", NULL, NULL},
-	    {"Basic =", NULL, NULL},
-	    {"Basic ====", NULL, NULL},
-	    {"Basic YT-_", NULL, NULL},
-	    {"Basic realm=\"x\"", NULL, NULL},
-	    {"Basic YTpi\x01", NULL, NULL},
+	    {"Basic YTpi YTpi", NULL, NULL}, {"Basic YTpi,", NULL, NULL},
+	    {"Basic YTpiYw", NULL, NULL}, {"Basic YTpiYw=", NULL, NULL},
+	    {"Basic YTpiYw==", "a", "bc"}, {"Basic YTpiYx==", NULL, NULL}, /* bits behind the end */
+	    {"Basic YTpiYw===", NULL, NULL}, {"Basic YTpi====", NULL, NULL},
+	    {"Basic YT=i", NULL, NULL}, {"Basic YTpiYw==YTpi", NULL, NULL}, {"Basic =", NULL, NULL},
+	    {"Basic ====", NULL, NULL}, {"Basic YT-_", NULL, NULL},
+	    {"Basic realm=\"x\"", NULL, NULL}, {"Basic YTpi\x01", NULL, NULL},
 	    /* not name and password */
 	    {"Basic YWI=", NULL, NULL},         /* ab */
 	    {"Basic Og==", NULL, NULL},         /* : */
@@ -120,8 +107,8 @@ static void compose(char *out, size_t names, size_t passwords)
 	memset(text + names + 1, 'p', passwords);
 	at = (size_t)sprintf(out, "Basic ");
 	for (size_t i = 0; i < len; i += 3) {
-		uint32_t bits = (uint32_t)text[i] << 16 | (uint32_t)text[i + 1] << 8 |
-				(uint32_t)text[i + 2];
+		uint32_t bits =
+		    (uint32_t)text[i] << 16 | (uint32_t)text[i + 1] << 8 | (uint32_t)text[i + 2];
 
 		for (int k = 0; k < 4; k++)
 			out[at++] = (size_t)k > len - i ? '=' : digits[bits >> (18 - 6 * k) & 63];

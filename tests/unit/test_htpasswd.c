@@ -13,8 +13,8 @@
 
 #define HASH "$5$salt$HciUDY2qOJt03psEMxGpu.g6U5pcbJpoQ8R9lzFP4uD"
 #define N255                                                                                       \
-	"nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn"         \
-	"nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn"         \
+	"nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn"    \
+	"nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn"    \
 	"nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn"
 
 static struct slice slice_of(const char *text)
@@ -147,10 +147,21 @@ static void test_find(void **state)
 		struct slice name;
 		unsigned line; /* 0: none */
 	} cases[] = {
-	    {SLICE("anna"), 1}, {SLICE("ann"), 2},  {SLICE("annab"), 3},  {SLICE("b"), 4},
-	    {SLICE("\xc3\xbc"), 5}, {SLICE(""), 0}, {SLICE("an"), 0}, {SLICE("annaa"), 0},
-	    {SLICE("annabc"), 0}, {SLICE("Anna"), 0}, {SLICE("anna\0"), 0}, {SLICE("\xc3"), 0},
-	    {SLICE("anna:"), 0}, {SLICE("a"), 0}, {SLICE("z"), 0},
+	    {SLICE("anna"), 1},
+	    {SLICE("ann"), 2},
+	    {SLICE("annab"), 3},
+	    {SLICE("b"), 4},
+	    {SLICE("\xc3\xbc"), 5},
+	    {SLICE(""), 0},
+	    {SLICE("an"), 0},
+	    {SLICE("annaa"), 0},
+	    {SLICE("annabc"), 0},
+	    {SLICE("Anna"), 0},
+	    {SLICE("anna\0"), 0},
+	    {SLICE("\xc3"), 0},
+	    {SLICE("anna:"), 0},
+	    {SLICE("a"), 0},
+	    {SLICE("z"), 0},
 	};
 	struct htpasswd *table = htpasswd_new();
 	struct htpasswd_note wrong;
@@ -217,9 +228,8 @@ static void test_groups_files(void **state)
 		const char *const names[] = {"anna", "bert"};
 		int result;
 
-		assert_int_equal(htpasswd_read_users(
-				     table, SLICE("bert:" HASH "\nanna:" HASH "\n"), &wrong),
-		    0);
+		assert_int_equal(
+		    htpasswd_read_users(table, SLICE("bert:" HASH "\nanna:" HASH "\n"), &wrong), 0);
 		result = htpasswd_read_groups(table, slice_of(cases[i].text), &wrong, &strange);
 		if ((result != 0) != (cases[i].line != 0) || wrong.line != cases[i].line)
 			fail_msg("case %zu: %u: %s", i, wrong.line, wrong.message);
@@ -229,8 +239,7 @@ static void test_groups_files(void **state)
 		    (strange.line > 0 && !strstr(strange.message, cases[i].message)))
 			fail_msg("case %zu: %u: %s", i, strange.line, strange.message);
 		for (size_t u = 0; u < 2 && result == 0; u++) {
-			const struct htpasswd_user *user =
-			    htpasswd_find(table, slice_of(names[u]));
+			const struct htpasswd_user *user = htpasswd_find(table, slice_of(names[u]));
 			char got[512] = "";
 
 			for (size_t g = 0; g < user->group_count; g++) {
