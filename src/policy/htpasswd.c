@@ -116,7 +116,7 @@ struct shown {
 
 static struct shown show(const char *name)
 {
-	struct shown shown;
+	struct shown shown = {""};
 
 	log_escape(shown.text, sizeof(shown.text), name, strlen(name));
 	return shown;

@@ -127,12 +127,11 @@ static int write_line(const char *name, const struct line *line)
 	char hash[HASH_MAX];
 	int result = -1;
 
-	if (!bench || hash_make(bench, line->text, hash) != 0)
-		complain(strerror(errno));
-	else if (printf("%s:%s\n", name, hash) < 0 || fflush(stdout) != 0)
-		complain(strerror(errno));
-	else
+	if (bench && hash_make(bench, line->text, hash) == 0 && printf("%s:%s\n", name, hash) > 0 &&
+	    fflush(stdout) == 0)
 		result = 0;
+	else
+		complain(strerror(errno));
 	hash_bench_free(bench);
 	return result;
 }

@@ -82,15 +82,21 @@ def test_fail2ban_finds_who_failed(proxy, client, origin, matches, tmp_path):
     assert missed == len(p.lines) - len(HOSTILE)
 
 
-@pytest.mark.parametrize("front,found", [
-    ("Nov 23 12:00:00 gate penstock[77]: ", True),
-    ("2026-11-23T12:00:00.123456+00:00 gate penstock[77]: ", True),
-    ("2026-11-23T12:00:00.123Z warning: ", True),
-    ("Nov 23 12:00:00 gate penstock[77]: cannot open ", False),
-    ("Nov 23 12:00:00 gate other[77]: ", False),
-    ("2026-11-23T12:00:00.123Z error: cannot open ", False),
-])
-@pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8::7"])
-def test_fail2ban_knows_the_fronts(matches, front, found, address):
-    line = f'{front}authentication failure from {address} for user "anna"'
-    assert matches([line]) == (([address], 0) if found else ([], 1))
+FRONTS = {
+    "Nov 23 12:00:00 gate penstock[77]: ": True,
+    "2026-11-23T12:00:00.123456+00:00 gate penstock[77]: ": True,
+    "2026-11-23T12:00:00.123Z warning: ": True,
+    "Nov 23 12:00:00 gate penstock[77]: cannot open ": False,
+    "Nov 23 12:00:00 gate other[77]: ": False,
+    "2026-11-23T12:00:00.123Z error: cannot open ": False,
+}
+
+
+def test_fail2ban_knows_the_fronts(matches):
+    lines, expected = [], []
+    for i, (front, found) in enumerate(FRONTS.items()):
+        for address in (f"192.0.2.{i}", f"2001:db8::{i + 1}:1"):
+            lines.append(f'{front}authentication failure from {address} for user "anna"')
+            expected += [address] if found else []
+    found, missed = matches(lines)
+    assert (sorted(found), missed) == (sorted(expected), len(lines) - len(expected))

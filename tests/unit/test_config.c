@@ -92,6 +92,14 @@ static void test_defaults(void **state)
 	assert_string_equal(config->user, "");
 	assert_true(config->sandbox);
 	assert_string_equal(config->name, "penstock");
+	assert_string_equal(config->auth.users, "");
+	assert_string_equal(config->auth.groups, "");
+	assert_string_equal(config->auth.realm, "penstock");
+	assert_null(config->auth.table);
+	assert_int_equal(config->auth.exempt_count, 0);
+	assert_int_equal(config->auth.keep, 300);
+	assert_int_equal(config->auth.failures, 10);
+	assert_int_equal(config->auth.delay, 1);
 	assert_int_equal(config->timeouts.head, 10);
 	assert_int_equal(config->timeouts.idle, 60);
 	assert_int_equal(config->timeouts.connect, 10);
@@ -140,6 +148,8 @@ static void test_defaults(void **state)
 	"access = { clients = ( \"10.0.0.0/8\", \"2001:db8::/32\" );"                              \
 	" connect_ports = [ \"22\", \"1000-2000\" ]; allow_addresses = [ \"127.0.0.1\", "          \
 	"\"private\" ]; };\n"                                                                      \
+	"auth = { users = \"/x/users\"; groups = \"/x/groups\"; realm = \"a (b) 'c'\"; "           \
+	"exempt = [ \"10.0.0.0/8\", \"::1\" ]; keep = 0; failures = 1000; delay = 20; };\n"        \
 	"timeouts : { head = 1; idle = 2; connect = 3; first_byte = 4; body = 5;"                  \
 	" body_grace = 3600; tunnel = 604800; tunnel_lifetime = 2592000; resolve = 7; linger = "   \
 	"8; drain = 0; };\n"                                                                       \
@@ -171,6 +181,14 @@ static void test_all_keys(void **state)
 	assert_string_equal(config->user, "_a-b.c1");
 	assert_false(config->sandbox);
 	assert_string_equal(config->name, "abc");
+	assert_string_equal(config->auth.users, "/x/users");
+	assert_string_equal(config->auth.groups, "/x/groups");
+	assert_string_equal(config->auth.realm, "a (b) 'c'");
+	assert_int_equal(config->auth.exempt_count, 2);
+	assert_int_equal(config->auth.exempt[0].bits, 8);
+	assert_int_equal(config->auth.keep, 0);
+	assert_int_equal(config->auth.failures, 1000);
+	assert_int_equal(config->auth.delay, 20);
 	assert_int_equal(config->timeouts.body_grace, 3600);
 	assert_int_equal(config->timeouts.tunnel, 604800);
 	assert_int_equal(config->timeouts.tunnel_lifetime, 2592000);
@@ -261,6 +279,20 @@ static void test_refusals(void **state)
 		"x.conf:1: timeouts.idle_client: there is no such key"},
 	    {"timeouts = { head = { x = 1; }; };",
 		"x.conf:1: timeouts.head: must be a whole number from 1 to 3600 (seconds)"},
+	    {"auth = { realm = \"a\\\"b\"; };", "x.conf:1: auth.realm: must be 1 to 128 printable "
+						"ASCII characters without \\ and the "
+						"double quote, not \"a\\\"b\""},
+	    {"auth = { realm = \"\"; };", "x.conf:1: auth.realm: must be 1 to 128 printable ASCII "
+					  "characters without \\ and the "
+					  "double quote, not \"\""},
+	    {"auth = { realm = \"\xc3\xbc\"; };", "x.conf:1: auth.realm: must be 1 to 128 "
+						  "printable ASCII characters without \\ and the "
+						  "double quote, not \"\\xc3\\xbc\""},
+	    {"auth = { exempt = [ \"x\" ]; };",
+		"x.conf:1: auth.exempt: must be a list of networks and addresses like [ "
+		"\"192.0.2.0/24\", \"2001:db8::1\" ], but holds \"x\""},
+	    {"auth = { failures = -1; };", "x.conf:1: auth.failures: must be a whole number from 0 "
+					   "to 1000 (failures a minute)"},
 	    {"timeouts = 5;", "x.conf:1: timeouts: must be a group { }"},
 	    /* numbers */
 	    {"workers = 257;", "x.conf:1: workers: must be a whole number from 0 to 256 (threads)"},
