@@ -1,10 +1,11 @@
 #include "proxy/passwd.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <sysexits.h>
 #include <termios.h>
 #include <unistd.h>
@@ -20,14 +21,7 @@ struct line {
 };
 
 /* Those that would leave the terminal without its echo. */
-static const int signals[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU};
-
-static volatile sig_atomic_t signal_seen;
-
-static void on_signal(int number)
-{
-	signal_seen = number;
-}
+static const int signals[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
 
 static int complain(const char *what)
 {
@@ -53,48 +47,77 @@ static int read_line(struct line *line)
 
 /* ---- the terminal ----------------------------------------------------------------------- */
 
+/* No echo; signals wait, and the descriptor says when there is one. */
 struct silence {
 	struct termios before;
-	struct sigaction old[ARRAY_LEN(signals)];
+	sigset_t mask;
+	int signal_fd;
 };
 
 static int silence_begin(struct silence *silence)
 {
-	struct sigaction action = {.sa_handler = on_signal}; /* without SA_RESTART: read ends */
 	struct termios quiet;
+	sigset_t waiting;
 
 	if (tcgetattr(STDIN_FILENO, &silence->before) != 0)
 		return -1;
-	signal_seen = 0;
+	sigemptyset(&waiting);
 	for (size_t i = 0; i < ARRAY_LEN(signals); i++)
-		sigaction(signals[i], &action, &silence->old[i]);
+		sigaddset(&waiting, signals[i]);
+	silence->signal_fd = signalfd(-1, &waiting, SFD_CLOEXEC);
+	if (silence->signal_fd < 0)
+		return -1;
+	sigprocmask(SIG_BLOCK, &waiting, &silence->mask);
 	quiet = silence->before;
 	quiet.c_lflag &= ~(tcflag_t)(ECHO | ECHOE | ECHOK);
 	quiet.c_lflag |= ECHONL;
-	return tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
+	tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
+	return 0;
 }
 
-/* All as it was; and then what the signal does is done. */
+/* All as it was; a signal that waits does then what it does. */
 static void silence_end(const struct silence *silence)
 {
 	tcsetattr(STDIN_FILENO, TCSAFLUSH, &silence->before);
-	for (size_t i = 0; i < ARRAY_LEN(signals); i++)
-		sigaction(signals[i], &silence->old[i], NULL);
-	if (signal_seen != 0)
-		raise(signal_seen);
+	close(silence->signal_fd);
+	sigprocmask(SIG_SETMASK, &silence->mask, NULL);
 }
 
+enum heard { HEARD_LINE, HEARD_SIGNAL, HEARD_NOTHING };
+
+/* A terminal gives a line at a time. */
+static enum heard listen_for(const struct silence *silence, struct line *line)
+{
+	struct pollfd fds[] = {
+	    {.fd = STDIN_FILENO, .events = POLLIN}, {.fd = silence->signal_fd, .events = POLLIN}};
+	ssize_t n;
+
+	if (poll(fds, ARRAY_LEN(fds), -1) < 0)
+		return errno == EINTR ? HEARD_SIGNAL : HEARD_NOTHING;
+	if (fds[1].revents != 0)
+		return HEARD_SIGNAL;
+	n = read(STDIN_FILENO, line->text, sizeof(line->text) - 1);
+	if (n <= 0)
+		return HEARD_NOTHING;
+	line->len = (size_t)n - (line->text[n - 1] == '\n');
+	line->text[line->len] = '\0';
+	return HEARD_LINE;
+}
+
+/* Whoever was stopped and goes on is asked again. */
 static int ask(const char *prompt, struct line *line)
 {
+	enum heard heard = HEARD_SIGNAL;
 	struct silence silence;
-	int result;
 
-	if (silence_begin(&silence) != 0)
-		return complain(strerror(errno));
-	fputs(prompt, stderr);
-	result = read_line(line);
-	silence_end(&silence);
-	return result == 0 ? 0 : complain("no password was read");
+	while (heard == HEARD_SIGNAL) {
+		if (silence_begin(&silence) != 0)
+			return complain(strerror(errno));
+		fputs(prompt, stderr);
+		heard = listen_for(&silence, line);
+		silence_end(&silence);
+	}
+	return heard == HEARD_LINE ? 0 : complain("no password was read");
 }
 
 static int ask_twice(struct line *line)

@@ -159,3 +159,18 @@ def test_a_termination_leaves_the_terminal_as_it_was(tmp_path):
     daemon.poll(lambda: not t.echoes(), "the echo to be off")
     t.process.terminate()
     assert t.end() == (-signal.SIGTERM, b"")
+
+
+def test_who_was_stopped_is_asked_again(tmp_path):
+    """As nobody could wake it up again, the system lets it go on at once."""
+    t = Terminal(tmp_path)
+    t.wait(b"Password: ")
+    daemon.poll(lambda: not t.echoes(), "the echo to be off")
+    t.process.send_signal(signal.SIGTSTP)
+    t.wait(b"Password: Password: ")
+    t.type(b"open sesame\n")
+    t.wait(b"Again: ")
+    t.type(b"open sesame\n")
+    status, written = t.end()
+    assert (status, written[:5]) == (0, b"anna:")
+    assert b"sesame" not in t.seen
