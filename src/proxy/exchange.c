@@ -422,6 +422,11 @@ static enum fail exchange_read_target(struct exchange *x, const char **ret_why)
 	x->route->facts.client = intake_client(x->intake);
 	x->route->facts.listener = listener->name;
 	x->route->facts.now = x->began_at;
+	if (x->user) {
+		x->route->facts.user = x->user->name;
+		x->route->facts.groups = x->user->groups;
+		x->route->facts.group_count = x->user->group_count;
+	}
 	return FAIL_NONE;
 }
 

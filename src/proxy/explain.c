@@ -10,9 +10,11 @@
 #include "http/target.h"
 #include "net/addr.h"
 #include "policy/acl.h"
+#include "policy/htpasswd.h"
 #include "policy/special.h"
 #include "proxy/notation.h"
 #include "proxy/snapshot.h"
+#include "proxy/users.h"
 
 #define WORD_MAX 4096
 
@@ -290,6 +292,35 @@ static int answer(struct explanation *e)
 	return allows(&first) ? 0 : 1;
 }
 
+/* Who is asked who he is has to say so; who is not, is nobody in particular whatever he says. */
+static bool knows_user(struct explanation *e)
+{
+	const struct htpasswd *users = e->config->auth.table;
+	const struct htpasswd_user *user;
+	char shown[64];
+
+	if (users == NULL)
+		return true;
+	if (!users_ask(e->config, &e->client)) {
+		e->facts.user = NULL;
+		return true;
+	}
+	if (e->facts.user == NULL) {
+		fprintf(e->out, "deny auth.users of %s lets only users in, and none is named\n",
+		    e->file);
+		return false;
+	}
+	user = htpasswd_find(users, slice_of(e->facts.user));
+	if (user == NULL) {
+		log_escape(shown, sizeof(shown), e->facts.user, strlen(e->facts.user));
+		fprintf(e->out, "deny auth.users of %s has no user \"%s\"\n", e->file, shown);
+		return false;
+	}
+	e->facts.groups = user->groups;
+	e->facts.group_count = user->group_count;
+	return true;
+}
+
 int explain_run(const struct config *config, const char *file,
     const struct explain_question *question, FILE *out, FILE *wrong)
 {
@@ -299,9 +330,10 @@ int explain_run(const struct config *config, const char *file,
 
 	if (status != 0)
 		return status;
-	if (acl_allows_client(config->acl, &e.client))
-		return answer(&e);
-	addr_format_ip(&e.client, ip);
-	fprintf(out, "deny access.clients of %s does not have %s\n", file, ip);
-	return 1;
+	if (!acl_allows_client(config->acl, &e.client)) {
+		addr_format_ip(&e.client, ip);
+		fprintf(out, "deny access.clients of %s does not have %s\n", file, ip);
+		return 1;
+	}
+	return knows_user(&e) ? answer(&e) : 1;
 }

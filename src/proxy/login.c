@@ -14,6 +14,7 @@
 #include "policy/auth.h"
 #include "proxy/checker.h"
 #include "proxy/config.h"
+#include "proxy/users.h"
 
 /* An answer that takes longer is not waited for: there are too many before it. */
 #define LOGIN_PATIENCE_S 30
@@ -108,16 +109,6 @@ static void login_on_checked(const struct check_answer *answer, void *arg)
 
 /* ---- what is settled at once ------------------------------------------------------------ */
 
-static bool is_exempt(const struct config *config, const struct addr *client)
-{
-	struct addr plain = addr_unmapped(client);
-
-	for (size_t i = 0; i < config->auth.exempt_count; i++)
-		if (network_contains(&config->auth.exempt[i], &plain))
-			return true;
-	return false;
-}
-
 /* The credentials; false: there are none that could be checked, and *ret_result says so. */
 static bool read_credentials(
     const struct head *head, struct basic *ret_basic, struct login_result *ret_result)
@@ -200,7 +191,7 @@ struct login *login_start(const struct login_request *request, struct login_resu
 	struct basic basic;
 
 	*ret_result = (struct login_result){0};
-	if (!request->config->auth.table || is_exempt(request->config, request->client))
+	if (!users_ask(request->config, request->client))
 		return NULL;
 	if (!read_credentials(request->head, &basic, ret_result))
 		return NULL;

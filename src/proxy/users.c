@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "net/addr.h"
 #include "policy/htpasswd.h"
 #include "proxy/load.h"
 
@@ -81,4 +82,16 @@ int users_load(const struct load *l)
 	if (read_into(l, "auth.users", users, read_users) < 0)
 		return -1;
 	return groups[0] == '\0' ? 0 : read_into(l, "auth.groups", groups, read_groups);
+}
+
+bool users_ask(const struct config *config, const struct addr *client)
+{
+	struct addr plain = addr_unmapped(client);
+
+	if (!config->auth.table)
+		return false;
+	for (size_t i = 0; i < config->auth.exempt_count; i++)
+		if (network_contains(&config->auth.exempt[i], &plain))
+			return false;
+	return true;
 }

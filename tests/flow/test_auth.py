@@ -601,3 +601,50 @@ def test_groups_take_users(tmp_path):
     done = daemon.run("-t", "-c", str(conf))
     assert done.returncode == 78
     assert "conf:1: auth.groups: there are no users to be in groups" in done.stderr
+
+
+# ---- users and groups in rules ------------------------------------------------------------------
+
+RULES = [
+    {"group": "staff", "port": ["1-65535"], "action": "allow"},
+    {"user": ["bert"], "method": ["GET"], "action": "allow"},
+    {"action": "deny", "say": "Staff only."},
+]
+
+
+@pytest.fixture
+def groups(tmp_path):
+    (tmp_path / "groups").write_text("staff: anna\nboss: anna\nother: bert\n")
+    return str(tmp_path / "groups")
+
+
+def test_rules_know_users_and_groups(guarded, client, origin, groups):
+    o = origin()
+    p = guarded({"groups": groups, "exempt": ["127.0.0.2"]}, access={"rules": RULES})
+    c = client(p)
+    for fields, method, status in (
+        ([ANNA], "GET", 200), ([ANNA], "POST", 200), ([BERT], "GET", 200), ([BERT], "POST", 403),
+        ([say("ü ber", "ß")], "GET", 403), ([], "GET", 407), ([ANNA], "GET", 200),
+    ):
+        assert c.ask(method, o.url(), fields).status == status, (fields, method)
+    assert client(p, source="127.0.0.2").get(o.url(), [ANNA]).status == 403  # nobody in particular
+    assert [(x.user, x.end) for x in p.access(8)][3] == ("bert", "rule_denied")
+
+
+def test_explain_knows_users_and_groups(tmp_path, users, groups):
+    conf = tmp_path / "conf"
+    conf.write_text(daemon.render_file({
+        "auth": {"users": users, "groups": groups, "exempt": ["127.0.0.2"]},
+        "access": {"rules": RULES}}))
+    for question, status, said in (
+        ("127.0.0.1 anna POST http://example.com/", 0, "allow "),
+        ("127.0.0.1 bert GET http://example.com/", 0, "allow "),
+        ("127.0.0.1 bert POST http://example.com/", 1, "access.rules[3] denies it"),
+        ("127.0.0.1 GET http://example.com/", 1, "lets only users in, and none is named"),
+        ("127.0.0.1 dora GET http://example.com/", 1, 'has no user "dora"'),
+        ("127.0.0.2 anna GET http://example.com/", 1, "access.rules[3] denies it"),
+    ):
+        done = daemon.run("-c", str(conf), "--explain", question)
+        assert (done.returncode, done.stderr) == (status, ""), question
+        assert said in done.stdout
+        assert done.stdout.startswith("allow " if status == 0 else "deny ")
