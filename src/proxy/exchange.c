@@ -33,7 +33,7 @@
 enum outcome { NEXT, WAIT, FAILED, ANSWERED };
 
 struct exchange {
-	const struct exchange_services *services;
+	struct exchange_services *services;
 	struct config *config;
 	struct intake *intake;
 	const struct head *head; /* NULL: the request could not be read */
@@ -62,6 +62,8 @@ struct exchange {
 	bool reused, retried;
 	bool paced_by_rule; /* out of a bucket that is the config's */
 	bool unlogged;      /* a rule keeps it out of the access log */
+	bool stands;        /* as a tunnel, among the others */
+	LIST_ENTRY(exchange) tunnels;
 
 	struct text text; /* the proxy's own answer */
 	bool answering;
@@ -136,6 +138,8 @@ static void exchange_close(struct exchange *x)
 		upstream_discard(x->up);
 	if (x->server_fd >= 0)
 		close(x->server_fd);
+	if (x->stands)
+		LIST_REMOVE(x, tunnels);
 	if (x->tunnelling)
 		limit_end_tunnel(x->tunnelling);
 	limit_end_exchange(x->services->limit, x->origin);
@@ -404,30 +408,37 @@ static void exchange_drop_route(struct exchange *x)
 	x->route = NULL;
 }
 
-static enum fail exchange_read_target(struct exchange *x, const char **ret_why)
+/* For rules. */
+static void exchange_introduce(
+    const struct exchange *x, const struct htpasswd_user *user, struct route *route)
 {
 	const struct entrance *listener = intake_listener(x->intake);
+
+	route->door = x->services->door;
+	route->source = listener->source;
+	route->facts.client = intake_client(x->intake);
+	route->facts.listener = listener->name;
+	route->facts.now = x->began_at;
+	if (user) {
+		route->facts.user = user->name;
+		route->facts.groups = user->groups;
+		route->facts.group_count = user->group_count;
+	}
+}
+
+static enum fail exchange_read_target(struct exchange *x, const char **ret_why)
+{
 	enum fail fail;
 
 	x->route = recycle_alloc(sizeof(*x->route));
 	if (!x->route)
 		return FAIL_NO_MEMORY;
 	fail = route_read(x->route, x->head, ret_why);
-	if (fail != FAIL_NONE) {
+	if (fail == FAIL_NONE)
+		exchange_introduce(x, x->user, x->route);
+	else
 		exchange_drop_route(x);
-		return fail;
-	}
-	x->route->door = x->services->door;
-	x->route->source = listener->source;
-	x->route->facts.client = intake_client(x->intake);
-	x->route->facts.listener = listener->name;
-	x->route->facts.now = x->began_at;
-	if (x->user) {
-		x->route->facts.user = x->user->name;
-		x->route->facts.groups = x->user->groups;
-		x->route->facts.group_count = x->user->group_count;
-	}
-	return FAIL_NONE;
+	return fail;
 }
 
 static enum outcome exchange_admit_to_origin(struct exchange *x)
@@ -498,8 +509,9 @@ static enum outcome exchange_arrived(struct exchange *x, const struct approach_r
 	x->server_fd = result->fd;
 	x->destination = result->address;
 	x->reused = result->reused;
-	if (result->fail == FAIL_NONE)
-		route_settle(x->route, x->config->acl, &result->address);
+	/* Which of its addresses it would be was not known. */
+	if (result->fail == FAIL_NONE && acl_rules(x->config->acl))
+		(void)route_review(x->route, x->config->acl, &result->address);
 	if (result->fail == FAIL_NONE && exchange_pace(x) != 0)
 		return failed(x, FAIL_NO_MEMORY, NULL);
 	return exchange_ruled(x, result->fail, result->why);
@@ -559,6 +571,8 @@ static void exchange_join(struct exchange *x, struct upstream *up, const char *g
 	x->junction = junction_start(x->services->base, x->services->pipes,
 	    x->config->timeouts.tunnel, &sides, x->services->metrics, exchange_on_joined, x);
 	if (x->junction) {
+		LIST_INSERT_HEAD(&x->services->tunnels, x, tunnels);
+		x->stands = true;
 		x->paced_by_rule = false; /* the client's wire is gone */
 		/* It may stand for days. */
 		exchange_drop_route(x);
@@ -579,6 +593,47 @@ static enum outcome exchange_tunnel(struct exchange *x)
 	x->status = 200;
 	exchange_join(x, NULL, x->text.ptr);
 	return WAIT;
+}
+
+/* Whether this configuration would let the tunnel through to where it stands. */
+static enum fail exchange_review(const struct exchange *x, const struct config *config)
+{
+	const struct htpasswd_user *user = NULL;
+	const char *why = NULL;
+	struct route route;
+	enum fail fail;
+
+	if (!acl_allows_client(config->acl, intake_client(x->intake)))
+		return FAIL_CLIENT_DENIED;
+	if (x->user && config->auth.table) {
+		user = htpasswd_find(
+		    config->auth.table, (struct slice){x->user->name, strlen(x->user->name)});
+		if (!user)
+			return FAIL_AUTH_REQUIRED;
+	}
+	fail = route_read(&route, x->head, &why);
+	if (fail != FAIL_NONE)
+		return fail;
+	exchange_introduce(x, user, &route);
+	route.facts.now = time(NULL);
+	return route_review(&route, config->acl, &x->destination);
+}
+
+void exchange_review_tunnels(const struct exchange_services *services)
+{
+	struct exchange *x, *next;
+
+	for (x = LIST_FIRST(&services->tunnels); x; x = next) {
+		enum fail fail = exchange_review(x, services->config);
+
+		next = LIST_NEXT(x, tunnels);
+		if (fail == FAIL_NONE)
+			continue;
+		x->end = INTAKE_RESET;
+		exchange_cancel(x);
+		(void)failed(x, fail, NULL);
+		exchange_close(x);
+	}
 }
 
 /* ---- relay: a request ------------------------------------------------------------------- */
@@ -684,7 +739,7 @@ static void exchange_run(struct exchange *x)
 		exchange_answer(x);
 }
 
-void exchange_start(const struct intake_request *request, const struct exchange_services *services)
+void exchange_start(const struct intake_request *request, struct exchange_services *services)
 {
 	struct exchange *x = recycle_zero(sizeof(*x));
 

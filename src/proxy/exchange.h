@@ -4,6 +4,8 @@
 #ifndef PROXY_EXCHANGE_H
 #define PROXY_EXCHANGE_H
 
+#include <sys/queue.h>
+
 struct accesslog;
 struct auth;
 struct checker_desk;
@@ -34,9 +36,13 @@ struct exchange_services {
 	struct refusal *refusal;
 	const struct door *door; /* where nobody is sent to */
 	struct metrics *metrics;
+	LIST_HEAD(exchange_list, exchange) tunnels; /* those that stand */
 };
 
 /* Borrows the services.  It ends by itself. */
-void exchange_start(const struct intake_request *request, const struct exchange_services *services);
+void exchange_start(const struct intake_request *request, struct exchange_services *services);
+
+/* Those that the newest configuration would not let through end with a reset. */
+void exchange_review_tunnels(const struct exchange_services *services);
 
 #endif

@@ -62,6 +62,9 @@ static const struct key keys[] = {
 	.expects = "a list of networks and kinds like [ \"192.168.0.0/16\", \"private\" ]",
 	.about =
 	    "Destinations exempt from the denial of private, loopback and other special ones."},
+    {"access.recheck_tunnels", .type = KEY_CHOICE, AT(recheck_tunnels), .fallback = "\"off\"",
+	.choices = switches, .expects = "\"on\" or \"off\"",
+	.about = "A reload ends tunnels that it would not let through any more."},
     {"access.rules", .type = KEY_RULES, .max = RULEBOOK_MAX, .fallback = "( )",
 	.expects = "a list of groups like ( { host = \".example.com\"; action = \"deny\"; } )",
 	.about = "Who may go where, and how: the first rule that matches decides."},

@@ -138,15 +138,14 @@ enum fail route_add(struct route *route, const struct resolver_answer *answer,
 	return FAIL_UNREACHABLE;
 }
 
-void route_settle(struct route *route, const struct acl *acl, const struct addr *to)
+enum fail route_review(struct route *route, const struct acl *acl, const struct addr *to)
 {
 	struct place place;
 	struct acl_facts facts = route_facts(route, acl, &place);
 
-	if (!acl_rules(acl))
-		return;
 	facts.address = to;
 	acl_judge(acl, &facts, &route->verdict);
+	return route->verdict.outcome == ACL_DENIED ? route->verdict.fail : FAIL_NONE;
 }
 
 enum fail route_unreachable(int error)

@@ -48,8 +48,8 @@ enum fail route_judge(struct route *route, const struct acl *acl);
 enum fail route_add(struct route *route, const struct resolver_answer *answer,
     const struct config *config, const char **ret_why);
 
-/* Connected to this one of them: the verdict is the one on it. */
-void route_settle(struct route *route, const struct acl *acl, const struct addr *to);
+/* By name and this one address, to which it leads; the verdict is the one on that. */
+enum fail route_review(struct route *route, const struct acl *acl, const struct addr *to);
 
 /* What it is when none of the addresses could be connected to, with this errno. */
 enum fail route_unreachable(int error);

@@ -40,6 +40,7 @@ struct config {
 	char *name;  /* our pseudonym in Via and Proxy-Status; a token */
 	enum family family;
 	struct acl *acl;
+	int recheck_tunnels; /* bool */
 	struct {
 		char *users, *groups;   /* files; "": none */
 		struct htpasswd *table; /* what is in them; NULL: nobody has to say who he is */

@@ -180,6 +180,8 @@ static void worker_reload(struct worker *w, struct config *config)
 	    accesslog_move(s->accesslog, config->log.access) != 0)
 		log_error("cannot open the access log %s: %s, keeping the old file",
 		    config->log.access, strerror(errno));
+	if (config->recheck_tunnels)
+		exchange_review_tunnels(s);
 	config_unref(old);
 }
 

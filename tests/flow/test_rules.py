@@ -6,7 +6,7 @@ import time
 import pytest
 
 import daemon
-from peers import request, response, serve
+from peers import Closed, request, response, serve
 
 SAY = 'Not <b>"now"</b>.'
 # In every zone it is one of these days.
@@ -311,6 +311,56 @@ def test_a_new_rule_holds_at_once(proxy, client, origin, names, rule):
     reload(p, [])
     daemon.poll(lambda: c.get(url).status == 200, "the rule to be gone")
     assert server.queries("a.test") <= 2  # A and AAAA, once
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rules": [{"host": "a.test", "action": "deny"}]},
+        {"rules": [{"address": "127.0.0.1", "scheme": "tunnel", "action": "deny"}]},
+        {"clients": ["192.0.2.1"]},
+        {"allow_addresses": []},
+        {"connect_ports": ["443"]},
+    ],
+    ids=lambda change: str(list(change.values())[0]),
+)
+@pytest.mark.parametrize("recheck", ["on", "off"])
+def test_tunnels_are_checked_again(proxy, client, origin, names, change, recheck):
+    """When that is asked for."""
+    o = origin()
+    server = names("127.0.0.1 a.test\n")
+    p = proxy(workers=2, resolver={"servers": [server.address]})
+    c = client(p)
+    assert c.connect_to(f"a.test:{o.port}").status == 200
+    assert c.get("/").status == 200
+    count = sum("read again" in line for line in p.lines)
+    p.write_config(access={"recheck_tunnels": recheck, **change})
+    p.signal(signal.SIGHUP)
+    p.wait_line("read again", count=count + 1)
+    if recheck == "on":
+        with pytest.raises(Closed) as end:
+            c.recv_some()
+        assert end.value.reset
+        assert p.access(1)[0].end in ("rule_denied", "client_denied", "address_denied", "port_denied")
+    else:
+        daemon.poll(lambda: ask(client(p), o, "CONNECT", "a.test").status == 403, "the change")
+        assert c.get("/").status == 200
+
+
+def test_a_tunnel_that_is_still_allowed_goes_on(proxy, client, origin, names):
+    o = origin()
+    server = names("127.0.0.1 a.test\n127.0.0.1 b.test\n")
+    p = proxy(workers=1, resolver={"servers": [server.address]})
+    gone, stays = client(p), client(p)
+    assert gone.connect_to(f"a.test:{o.port}").status == 200
+    assert stays.connect_to(f"b.test:{o.port}").status == 200
+    p.write_config(
+        access={"recheck_tunnels": "on", "rules": [{"host": "a.test", "action": "deny"}]}
+    )
+    p.signal(signal.SIGHUP)
+    with pytest.raises(Closed):
+        gone.recv_some()
+    assert stays.get("/").status == 200
 
 
 def test_a_bad_rule_changes_nothing(proxy, client, origin):
