@@ -12,6 +12,7 @@ import subprocess
 import pytest
 
 import daemon
+import people
 from peers import Client, Closed, chunked, request, response
 
 pytestmark = pytest.mark.skipif(daemon.sanitized(), reason="sanitizers have a malloc of their own")
@@ -92,6 +93,16 @@ def exchanges(o, refusing):
         c.send(request("GET", o.url()) * 3)
         return max(c.recv_response().status for _ in range(3))
 
+    def user(c):
+        """From where users are asked who they are."""
+        other = Client(c.sock.getpeername(), c.timeout, "127.0.0.2")
+        try:
+            wrong = other.get(o.url(), [people.say("anna", "wrong")]).status
+            right = other.get(o.url(), [people.say("anna", "open sesame")]).status
+            return right if wrong == 407 else wrong
+        finally:
+            other.close()
+
     def upload(fields, body):
         return lambda c: c.ask("POST", o.url("/large"), fields, body).status
 
@@ -111,6 +122,7 @@ def exchanges(o, refusing):
         "pipelined": (pipelined, 200),
         "tunnel": (tunnel, 200),
         "upgrade": (upgrade, 101),
+        "user": (user, 200),
         "name": (get(f"http://known.test:{o.port}/"), 200),
         "no name": (get("http://unknown.test/"), 502),
         "refused": (get(f"http://127.0.0.1:{refusing}/"), 502),
@@ -148,6 +160,8 @@ def test_a_malloc_that_fails_fails_requests_and_nothing_else(
         timeouts=dict.fromkeys(["head", "idle", "first_byte", "body", "resolve", "linger"], 1),
         resolver={"servers": [names("127.0.0.1 known.test\n").address], "ttl_negative": 0},
         limits={"pool_idle": 1},
+        auth={"users": people.write_users(f"{stage.folder}/users", {"anna": "open sesame"}),
+              "exempt": ["127.0.0.1"], "keep": 0, "failures": 0, "delay": 0},
     )
     acts = exchanges(o, refusing_port)
     for name, (act, status) in acts.items():
