@@ -1,13 +1,12 @@
 #include "base/map.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
-#include <sys/types.h>
+
+#include "base/siphash.h"
 
 #define MAP_BUCKETS_FIRST 16
 
@@ -25,69 +24,10 @@ struct map {
 	size_t bucket_count; /* a power of two */
 	size_t count, limit;
 	struct map_entry *oldest, *newest;
-	uint64_t secret[2];
+	struct siphash_key key;
 	map_drop_fn *drop;
 	void *arg;
 };
-
-static uint64_t map_rotate(uint64_t x, int bits)
-{
-	return x << bits | x >> (64 - bits);
-}
-
-static void map_sip_round(uint64_t v[4])
-{
-	v[0] += v[1];
-	v[1] = map_rotate(v[1], 13) ^ v[0];
-	v[0] = map_rotate(v[0], 32);
-	v[2] += v[3];
-	v[3] = map_rotate(v[3], 16) ^ v[2];
-	v[0] += v[3];
-	v[3] = map_rotate(v[3], 21) ^ v[0];
-	v[2] += v[1];
-	v[1] = map_rotate(v[1], 17) ^ v[2];
-	v[2] = map_rotate(v[2], 32);
-}
-
-/* SipHash-1-3.  Words are taken in the machine's byte order: the value never leaves the process. */
-static uint64_t map_hash(const struct map *map, const void *key, size_t len)
-{
-	const uint64_t *secret = map->secret;
-	uint64_t v[4] = {secret[0] ^ UINT64_C(0x736f6d6570736575),
-	    secret[1] ^ UINT64_C(0x646f72616e646f6d), secret[0] ^ UINT64_C(0x6c7967656e657261),
-	    secret[1] ^ UINT64_C(0x7465646279746573)};
-	const char *at = key;
-	uint64_t last = (uint64_t)len << 56;
-	uint64_t word;
-	size_t left;
-
-	for (left = len; left >= sizeof(word); left -= sizeof(word), at += sizeof(word)) {
-		memcpy(&word, at, sizeof(word));
-		v[3] ^= word;
-		map_sip_round(v);
-		v[0] ^= word;
-	}
-	for (size_t i = 0; i < left; i++)
-		last |= (uint64_t)(unsigned char)at[i] << 8 * i;
-	v[3] ^= last;
-	map_sip_round(v);
-	v[0] ^= last;
-	v[2] ^= 0xff;
-	map_sip_round(v);
-	map_sip_round(v);
-	map_sip_round(v);
-	return v[0] ^ v[1] ^ v[2] ^ v[3];
-}
-
-static int map_pick_secret(struct map *map)
-{
-	ssize_t n;
-
-	do
-		n = getrandom(map->secret, sizeof(map->secret), 0);
-	while (n < 0 && errno == EINTR);
-	return n == (ssize_t)sizeof(map->secret) ? 0 : -1;
-}
 
 struct map *map_new(size_t limit, map_drop_fn *drop, void *arg)
 {
@@ -100,7 +40,7 @@ struct map *map_new(size_t limit, map_drop_fn *drop, void *arg)
 	map->arg = arg;
 	map->bucket_count = MAP_BUCKETS_FIRST;
 	map->buckets = calloc(map->bucket_count, sizeof(struct map_entry *));
-	if (!map->buckets || map_pick_secret(map) < 0) {
+	if (!map->buckets || siphash_pick(&map->key) < 0) {
 		free(map->buckets);
 		free(map);
 		return NULL;
@@ -234,7 +174,7 @@ void map_free(struct map *map)
 
 void *map_get(struct map *map, const void *key, size_t len)
 {
-	struct map_entry *e = map_find(map, map_hash(map, key, len), key, len);
+	struct map_entry *e = map_find(map, siphash(&map->key, key, len), key, len);
 
 	if (!e)
 		return NULL;
@@ -244,7 +184,7 @@ void *map_get(struct map *map, const void *key, size_t len)
 
 int map_put(struct map *map, const void *key, size_t len, void *value)
 {
-	uint64_t hash = map_hash(map, key, len);
+	uint64_t hash = siphash(&map->key, key, len);
 	struct map_entry *e = map_find(map, hash, key, len);
 	void *dropped = NULL;
 
@@ -268,7 +208,7 @@ int map_put(struct map *map, const void *key, size_t len, void *value)
 
 void *map_take(struct map *map, const void *key, size_t len)
 {
-	struct map_entry *e = map_find(map, map_hash(map, key, len), key, len);
+	struct map_entry *e = map_find(map, siphash(&map->key, key, len), key, len);
 
 	return e ? map_remove(map, e) : NULL;
 }
