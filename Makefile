@@ -7,7 +7,7 @@ ROOMS := base/attr base/slice base/recycle base/spare base/text base/log base/si
 	base/sd base/supervisor base/identity base/sandbox base/zone \
 	net/addr net/reserve net/locality net/listener net/holder net/name net/record net/order net/watch net/nameserver net/channel net/dns net/cache net/resolver net/deadline net/family net/source net/preference net/dial net/race net/connector net/pipe net/pace net/wire net/tunnel \
 	http/reply http/target http/byte http/field http/scan http/head http/body http/headers http/basic http/home \
-	policy/special policy/hours policy/catalog policy/rulebook policy/acl policy/limit policy/tempo policy/hash policy/htpasswd policy/auth \
+	policy/namelist policy/nameset policy/special policy/hours policy/catalog policy/rulebook policy/acl policy/limit policy/tempo policy/hash policy/htpasswd policy/auth \
 	proxy/syntax proxy/notation proxy/clause proxy/listen proxy/snapshot proxy/key proxy/load proxy/users proxy/rules proxy/config proxy/explain proxy/accesslog proxy/checker proxy/login proxy/tide proxy/entrance proxy/refusal proxy/intake proxy/door proxy/route proxy/pool proxy/origin proxy/upstream proxy/approach proxy/relay proxy/patience proxy/forward proxy/junction proxy/exchange \
 	proxy/places proxy/service proxy/confinement proxy/worker proxy/descriptors proxy/rehearsal proxy/passwd proxy/daemon main
 
@@ -202,13 +202,13 @@ BENCH_PROGRAMS := build/bench/origin build/bench/limit build/bench/load
 MEASURED = $(or $(PENSTOCK),build/penstock)
 export WORKS ROUNDS
 
-.PHONY: bench-programs bench-quick bench-rules counts needs-counts needs-peers
+.PHONY: bench-programs bench-quick bench-rules bench-lists counts needs-counts needs-peers
 
 build/bench/%: tests/bench/%.c tests/bench/ground.c tests/bench/ground.h Makefile
 	@mkdir -p $(@D)
 	$(CC) -O2 -g -std=c11 -D_GNU_SOURCE $(WARNINGS) -o $@ $< tests/bench/ground.c
 
-build/bench/rules: tests/bench/rules.c build/release/libpenstock.a Makefile
+build/bench/lists build/bench/rules: build/bench/%: tests/bench/%.c build/release/libpenstock.a Makefile
 	@mkdir -p $(@D)
 	$(CC) -O2 -g -std=c11 -D_GNU_SOURCE -Isrc $(WARNINGS) -o $@ $< build/release/libpenstock.a
 
@@ -236,6 +236,11 @@ bench-quick: needs-bench needs-peers $(if $(PENSTOCK),,all)
 counts: needs-counts $(if $(PENSTOCK),,all)
 	@$(MAKE) --no-print-directory bench-programs
 	@tests/bench/counts $(COUNTS_ARGS) $(MEASURED)
+
+# What a blocklist of a million names costs; fails when that is too much.
+bench-lists: needs-build
+	@$(MAKE) --no-print-directory build/bench/lists
+	@build/bench/lists
 
 # What judging by many rules costs; fails when that is too much.
 bench-rules: needs-build

@@ -12,6 +12,9 @@
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 
+/* In a loop where the call would cost as much as what it does. */
+#define ALWAYS_INLINE __attribute__((always_inline))
+
 /* Seldom called: kept out of the way of its callers. */
 #define COLD __attribute__((cold, noinline))
 

@@ -20,7 +20,7 @@ static uint64_t siphash_rotate(uint64_t x, int bits)
 	return x << bits | x >> (64 - bits);
 }
 
-static void siphash_round(uint64_t v[4])
+static inline ALWAYS_INLINE void siphash_round(uint64_t v[4])
 {
 	v[0] += v[1];
 	v[1] = siphash_rotate(v[1], 13) ^ v[0];
