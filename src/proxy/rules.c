@@ -8,7 +8,9 @@
 #include "base/zone.h"
 #include "http/target.h"
 #include "policy/acl.h"
+#include "policy/nameset.h"
 #include "policy/special.h"
+#include "proxy/hostfile.h"
 #include "proxy/notation.h"
 
 #define BANDWIDTH_MAX 2000000000
@@ -16,6 +18,8 @@
 /* One rule while it is read. */
 struct reader {
 	const struct load *l;
+	const struct config *old;
+	const atomic_bool *stop;
 	struct rulebook *book;
 	const struct clause *clause;
 	unsigned number;
@@ -165,7 +169,7 @@ static const struct condition {
     {"group", RULE_GROUP, value_text, "the name of a group"},
     {"host", RULE_HOST, value_host,
 	"a name like \"www.example.com\" (itself) or \".example.com\" (and all below), "
-	"international ones as xn--"},
+	"international ones as xn--, or \"@/FILE\""},
     {"address", RULE_ADDRESS, value_address,
 	"a network like \"192.0.2.0/24\", or private, loopback, link-local, metadata or special"},
     {"port", RULE_PORT, value_port, "a port or a range like \"25\" or \"8000-8999\""},
@@ -320,6 +324,28 @@ static int read_zone(struct reader *r)
 	return refuse(r, part != NULL ? part : time, must);
 }
 
+/* ---- lists of hosts --------------------------------------------------------------------- */
+
+static bool list_has(const void *list, struct slice host)
+{
+	return nameset_has(list, host);
+}
+
+static int read_list(const struct reader *r, const struct clause_part *part, const char *path,
+    struct rule_value *ret)
+{
+	const char *why = NULL;
+	char shown[160], must[256];
+
+	ret->list_has = list_has;
+	ret->list = hostfile_get(r->l->config, path, r->old, r->stop, &why);
+	if (ret->list != NULL)
+		return 0;
+	log_escape(shown, sizeof(shown), path, strlen(path));
+	snprintf(must, sizeof(must), "cannot read \"%s\": %s", shown, why);
+	return refuse(r, part, must);
+}
+
 /* ---- rules ------------------------------------------------------------------------------ */
 
 static int read_condition(
@@ -330,8 +356,12 @@ static int read_condition(
 	for (size_t i = 0; i < part->count; i++) {
 		struct rule_value value = {.condition = condition->condition};
 
-		if (condition->value(r, part->values[i], &value) < 0)
+		if (condition->condition == RULE_HOST && part->values[i][0] == '@') {
+			if (read_list(r, part, part->values[i] + 1, &value) < 0)
+				return -1;
+		} else if (condition->value(r, part->values[i], &value) < 0) {
 			return refuse_value(r, part, condition->expects, part->values[i]);
+		}
 		if (rulebook_add_value(r->book, &value) < 0)
 			return load_refuse_memory(r->l);
 	}
@@ -375,10 +405,10 @@ static int read_rule(struct reader *r)
 	return 0;
 }
 
-int rules_build(const struct load *l)
+int rules_build(const struct load *l, const struct config *old, const atomic_bool *stop)
 {
 	struct config *config = l->config;
-	struct reader r = {.l = l};
+	struct reader r = {.l = l, .old = old, .stop = stop};
 
 	if (config->written.rule_count == 0)
 		return 0;

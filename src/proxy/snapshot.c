@@ -5,6 +5,7 @@
 #include "base/zone.h"
 #include "policy/acl.h"
 #include "policy/htpasswd.h"
+#include "policy/nameset.h"
 
 struct config *config_new(void)
 {
@@ -37,6 +38,10 @@ void config_unref(struct config *config)
 	for (size_t i = 0; i < config->zone_count; i++) {
 		free(config->zones[i].name);
 		zone_free(config->zones[i].zone);
+	}
+	for (size_t i = 0; i < config->list_count; i++) {
+		free(config->lists[i].path);
+		nameset_unref(config->lists[i].names);
 	}
 	for (size_t i = 0; i < config->written.rule_count; i++)
 		clause_done(&config->written.rules[i]);

@@ -19,6 +19,7 @@
 
 struct acl;
 struct htpasswd;
+struct nameset;
 struct zone;
 
 #define CONFIG_LISTEN_MAX 64
@@ -77,6 +78,12 @@ struct config {
 		struct zone *zone;
 	} zones[RULEBOOK_ZONES_MAX];
 	size_t zone_count;
+	/* Likewise, lists of hosts. */
+	struct {
+		char *path;
+		struct nameset *names;
+	} lists[RULEBOOK_LISTS_MAX];
+	size_t list_count;
 	/* The lists as in the file, to be printed; acl, exempt and servers are made of them. */
 	struct {
 		struct strings clients, connect_ports, allow_addresses, servers, exempt;

@@ -113,7 +113,7 @@ static void make_wide(struct making *m)
 {
 	struct addr base = {.family = AF_INET6};
 	struct rule_value value = {.condition = RULE_CLIENT};
-	static const uint8_t lengths[] = {0, 16, 29, 32, 40, 48, 56, 64, 96, 127, 128};
+	static const uint8_t lengths[] = {0, 32, 48, 56, 64, 128};
 
 	add_rule(m);
 	for (size_t i = 0; i < 16; i++)

@@ -91,6 +91,24 @@ def test_condition(proxy, client, origin, names, number):
     assert metric(p, "acl_denied") == sum(holds)
 
 
+def test_hosts_of_a_file(proxy, client, origin, tmp_path, names):
+    """A change of the file is seen by a reload."""
+    o = origin()
+    server = names("127.0.0.1 ads.test x.ads.test good.ads.test a.test\n")
+    path = tmp_path / "ads.txt"
+    path.write_text("# a comment\n0.0.0.0 ads.test\n@@||good.ads.test^\n??? unknown\n")
+    rules = [{"host": ["other.test", f"@{path}"], "action": "deny"}]
+    p = proxy(access={"rules": rules}, resolver={"servers": [server.address]})
+    p.wait_line(r"ads.txt: 1 lines in no format known, the first is line 4")
+    c = client(p)
+    for host, status in (("ads", 403), ("x.ads", 403), ("good.ads", 200), ("a", 200)):
+        assert c.get(f"http://{host}.test:{o.port}/").status == status
+    path.write_text("a.test\n")
+    p.signal(signal.SIGHUP)
+    daemon.poll(lambda: c.get(f"http://a.test:{o.port}/").status == 403, "the list to be read")
+    assert c.get(f"http://ads.test:{o.port}/").status == 200
+
+
 def test_a_sentence_is_escaped_on_a_page(proxy, client):
     c = client(proxy(access={"rules": [{"action": "deny", "say": SAY}]}))
     page = c.get("http://a.test/", [("Accept", "text/html")]).text
