@@ -122,9 +122,9 @@ static void make_wide(struct making *m)
 	add_value(m, &value);
 	value.condition = RULE_ADDRESS;
 	add_value(m, &value);
-	for (size_t i = 0; i + 1 < TEXTS && i < 2 * (m->i % 30); i += 2)
+	for (size_t i = 0; i + 1 < TEXTS && i < 2 * (m->i % 10); i += 2)
 		memcpy(m->texts + i, "a.", 3);
-	if (m->i % 30 == 0)
+	if (m->i % 10 == 0)
 		memcpy(m->texts, "a.", 3);
 	m->texts[strlen(m->texts) - 1] = '\0';
 	add_text(m, RULE_HOST, m->texts);
