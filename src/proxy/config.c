@@ -13,6 +13,7 @@
 #include "policy/acl.h"
 #include "policy/special.h"
 #include "proxy/key.h"
+#include "proxy/lists.h"
 #include "proxy/load.h"
 #include "proxy/notation.h"
 #include "proxy/rules.h"
@@ -101,20 +102,22 @@ static int finish(const struct load *l)
 	return rules_build(l, NULL, NULL);
 }
 
-static struct config *parse(
-    struct text *text, const char *name, bool with_files, struct config_error *ret_error)
+/* Without help, files that are named are not read. */
+static struct config *parse(struct text *text, const char *name, const struct load_help *help,
+    struct config_error *ret_error)
 {
 	struct load l = {.config = config_new(),
 	    .file = name,
 	    .message = ret_error->message,
-	    .message_size = sizeof(ret_error->message)};
+	    .message_size = sizeof(ret_error->message),
+	    .help = help};
 
 	if (l.config == NULL) {
 		load_refuse_memory(&l);
 		return NULL;
 	}
 	if (load_text(&l, text) < 0 || load_defaults(&l) < 0 || finish(&l) < 0 ||
-	    (with_files && users_load(&l) < 0)) {
+	    (help != NULL && (users_load(&l) < 0 || lists_load(&l) < 0))) {
 		config_unref(l.config);
 		return NULL;
 	}
@@ -127,12 +130,13 @@ struct config *config_parse(const char *text, const char *name, struct config_er
 	struct config *config;
 
 	text_add_string(&copy, text);
-	config = parse(&copy, name, false, ret_error);
+	config = parse(&copy, name, NULL, ret_error);
 	text_done(&copy);
 	return config;
 }
 
-struct config *config_load(const char *path, struct config_error *ret_error)
+struct config *config_load_again(
+    const char *path, const struct load_help *help, struct config_error *ret_error)
 {
 	struct text text = {0};
 	struct config *config = NULL;
@@ -143,9 +147,14 @@ struct config *config_load(const char *path, struct config_error *ret_error)
 		snprintf(ret_error->message, sizeof(ret_error->message), "%.256s: %s", path,
 		    strerror(errno));
 	else
-		config = parse(&text, path, true, ret_error);
+		config = parse(&text, path, help, ret_error);
 	text_done(&text);
 	return config;
+}
+
+struct config *config_load(const char *path, struct config_error *ret_error)
+{
+	return config_load_again(path, &(struct load_help){0}, ret_error);
 }
 
 /* ---- printing ---- */

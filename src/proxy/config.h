@@ -12,6 +12,8 @@
 
 #include "proxy/snapshot.h"
 
+struct load_help;
+
 /* Where and why a file was refused.  "conf/x.conf:12: limits.head: must be 1024 to 1048576". */
 struct config_error {
 	char message[512];
@@ -19,6 +21,8 @@ struct config_error {
 
 /* Returns new (counted once), or NULL with the error filled in.  path NULL: the defaults. */
 struct config *config_load(const char *path, struct config_error *ret_error);
+struct config *config_load_again(
+    const char *path, const struct load_help *help, struct config_error *ret_error);
 /* The same from a string, which is named in messages; for tests and fuzzing.  Files that it names
  * are not read. */
 struct config *config_parse(const char *text, const char *name, struct config_error *ret_error);

@@ -62,6 +62,10 @@ static const struct key keys[] = {
 	.expects = "a list of networks and kinds like [ \"192.168.0.0/16\", \"private\" ]",
 	.about =
 	    "Destinations exempt from the denial of private, loopback and other special ones."},
+    {"access.blocklists", STRINGS(written.blocklists, CONFIG_BLOCKLISTS_MAX, "[ ]"),
+	.valid = notation_is_path,
+	.expects = "a list of at most 64 files like [ \"/etc/penstock/ads.txt\" ]",
+	.about = "Files of names that nobody is to reach."},
     {"access.recheck_tunnels", .type = KEY_CHOICE, AT(recheck_tunnels), .fallback = "\"off\"",
 	.choices = switches, .expects = "\"on\" or \"off\"",
 	.about = "A reload ends tunnels that it would not let through any more."},

@@ -8,6 +8,8 @@
 #ifndef PROXY_LOAD_H
 #define PROXY_LOAD_H
 
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/attr.h"
@@ -17,12 +19,20 @@
 
 #define LOAD_SIZE_MAX (16 * 1024 * 1024) /* bytes of a file */
 
+/* What a load can do with.  Each may be NULL. */
+struct load_help {
+	const struct config *old;  /* in effect: what has not changed since then is taken from it */
+	const atomic_bool *stop;   /* turning true ends it, as a failure */
+	void (*before_long)(void); /* called before what may take a while */
+};
+
 /* Filled in by the caller but for lines, which begins all zero.  All is borrowed. */
 struct load {
 	struct config *config;
 	const char *file; /* its name in messages */
 	char *message;
 	size_t message_size;
+	const struct load_help *help;
 	unsigned lines[KEY_MAX]; /* where a key was set; 0: not in the text */
 };
 

@@ -1,5 +1,6 @@
 #include "proxy/notation.h"
 
+#include <limits.h>
 #include <string.h>
 
 #include "base/identity.h"
@@ -89,6 +90,13 @@ bool notation_is_ports(const char *text)
 	uint16_t first, last;
 
 	return notation_parse_ports(text, &first, &last) == 0;
+}
+
+bool notation_is_path(const char *text)
+{
+	size_t len = strlen(text);
+
+	return len > 0 && len < PATH_MAX && text[len - 1] != '/';
 }
 
 bool notation_is_server(const char *text)

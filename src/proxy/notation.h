@@ -20,6 +20,7 @@ bool notation_is_user(const char *text);    /* a user's name, or "" */
 bool notation_is_network(const char *text); /* "192.0.2.0/24", "2001:db8::1" */
 bool notation_is_place(const char *text);   /* the same, or a kind of address: "private" */
 bool notation_is_ports(const char *text);   /* "443", "8000-8999"; from 1 on */
+bool notation_is_path(const char *text);    /* of a file */
 bool notation_is_server(const char *text);  /* "IP", "IPv4:port" or "[IPv6]:port" */
 
 MUST_USE int notation_parse_network(const char *text, struct network *ret_network);

@@ -4,6 +4,7 @@
 
 #include "base/zone.h"
 #include "policy/acl.h"
+#include "policy/blocklist.h"
 #include "policy/htpasswd.h"
 #include "policy/nameset.h"
 
@@ -35,6 +36,7 @@ void config_unref(struct config *config)
 		return;
 	log_debug("a configuration is not used any more");
 	acl_free(config->acl);
+	blocklist_free(config->blocklist);
 	for (size_t i = 0; i < config->zone_count; i++) {
 		free(config->zones[i].name);
 		zone_free(config->zones[i].zone);
@@ -56,6 +58,7 @@ void config_unref(struct config *config)
 	free(config->auth.groups);
 	free(config->auth.realm);
 	free(config->auth.exempt);
+	strings_done(&config->written.blocklists);
 	free(config->name);
 	free(config->user);
 	free(config->log.access);

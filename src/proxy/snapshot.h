@@ -18,6 +18,7 @@
 #include "proxy/listen.h"
 
 struct acl;
+struct blocklist;
 struct htpasswd;
 struct nameset;
 struct zone;
@@ -25,6 +26,7 @@ struct zone;
 #define CONFIG_LISTEN_MAX 64
 #define CONFIG_SERVERS_MAX 8
 #define CONFIG_EXEMPT_MAX 1024
+#define CONFIG_BLOCKLISTS_MAX 64
 
 /* Strings that the list owns. */
 struct strings {
@@ -41,7 +43,8 @@ struct config {
 	char *name;  /* our pseudonym in Via and Proxy-Status; a token */
 	enum family family;
 	struct acl *acl;
-	int recheck_tunnels; /* bool */
+	struct blocklist *blocklist; /* NULL: there is no list */
+	int recheck_tunnels;         /* bool */
 	struct {
 		char *users, *groups;   /* files; "": none */
 		struct htpasswd *table; /* what is in them; NULL: nobody has to say who he is */
@@ -84,9 +87,9 @@ struct config {
 		struct nameset *names;
 	} lists[RULEBOOK_LISTS_MAX];
 	size_t list_count;
-	/* The lists as in the file, to be printed; acl, exempt and servers are made of them. */
+	/* The lists as in the file, to be printed; the acl and others are made of them. */
 	struct {
-		struct strings clients, connect_ports, allow_addresses, servers, exempt;
+		struct strings clients, connect_ports, allow_addresses, servers, exempt, blocklists;
 		struct clause *rules;
 		size_t rule_count;
 	} written;
