@@ -21,6 +21,7 @@ static const char *const metrics_names[METRIC_COUNT] = {
     [METRIC_LOOKUPS_CACHED] = "penstock_lookups_cached_total",
     [METRIC_LOOKUPS_REFUSED] = "penstock_lookups_refused_total",
     [METRIC_ACL_DENIED_TOTAL] = "penstock_acl_denied_total",
+    [METRIC_BLOCKLIST_DENIED] = "penstock_blocklist_denied_total",
     [METRIC_AUTH_CHECKS] = "penstock_auth_checks_total",
     [METRIC_AUTH_FAILURES] = "penstock_auth_failures_total",
     [METRIC_AUTH_LIMITED] = "penstock_auth_limited_total",

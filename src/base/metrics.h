@@ -30,6 +30,7 @@ enum metric {
 	METRIC_LOOKUPS_CACHED,   /* lookups answered from the cache */
 	METRIC_LOOKUPS_REFUSED,  /* lookups refused because too many wait */
 	METRIC_ACL_DENIED_TOTAL, /* requests denied by an access rule */
+	METRIC_BLOCKLIST_DENIED, /* by a blocklist; blocklist_denied says by which */
 	METRIC_AUTH_CHECKS,      /* passwords given to a checker */
 	METRIC_AUTH_FAILURES,    /* of these, wrong ones */
 	METRIC_AUTH_LIMITED,     /* requests of clients that had failed too often */

@@ -121,6 +121,8 @@ static int allow_some(scmp_filter_ctx filter)
 	    /* Threads, not processes. */
 	    {SCMP_SYS(clone), HAS(CLONE_FLAGS, CLONE_THREAD | CLONE_VM | CLONE_SIGHAND)},
 	    {SCMP_SYS(prlimit64), IS(FIRST, 0)},
+	    /* A thread may only step back. */
+	    {SCMP_SYS(sched_setscheduler), IS(SECOND, SCHED_IDLE)},
 	    /* abort(3) and raise(3). */
 	    {SCMP_SYS(kill), IS(FIRST, us)},
 	    {SCMP_SYS(tgkill), IS(FIRST, us)},

@@ -70,6 +70,8 @@ static const struct face {
     [FAIL_AUTH_LIMITED] = {429, "auth_limited", "http_request_denied",
 	"Your computer has sent this proxy a wrong user name or password too often. Please correct "
 	"them in your program's settings, and try again in a minute."},
+    [FAIL_BLOCKLIST] = {403, "blocklist", "http_request_denied",
+	"This proxy does not open that host: it is on a list. Please ask who runs the proxy."},
     [FAIL_CLIENT_CONNECTIONS] = {429, "client_connections", "http_request_denied",
 	"Your computer has as many connections to this proxy as it may have. Please try again when "
 	"some of them are closed."},

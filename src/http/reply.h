@@ -38,6 +38,7 @@ enum fail {
 	FAIL_AUTH_REQUIRED,  /* 407: there are no credentials that we could check */
 	FAIL_AUTH_FAILED,    /* 407 */
 	FAIL_AUTH_LIMITED,   /* 429: has failed too often */
+	FAIL_BLOCKLIST,      /* 403: the host is on a list */
 	/* limits of one client: 429 */
 	FAIL_CLIENT_CONNECTIONS,
 	FAIL_CLIENT_CONNECTS,

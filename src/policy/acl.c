@@ -245,6 +245,10 @@ void acl_judge(
 		v.outcome = ACL_DENIED;
 		v.fail = FAIL_PORT_DENIED;
 	}
+	if (v.outcome != ACL_DENIED && facts->listed && !(v.lifts & ACL_LIFTS_HOST)) {
+		v.outcome = ACL_DENIED;
+		v.fail = FAIL_BLOCKLIST;
+	}
 	if (v.outcome != ACL_DENIED && facts->address != NULL && !(v.lifts & ACL_LIFTS_ADDRESS) &&
 	    !allows_address(acl, facts->address)) {
 		v.outcome = ACL_DENIED;

@@ -58,7 +58,7 @@ enum acl_lift { ACL_LIFTS_HOST = 1, ACL_LIFTS_PORT = 2, ACL_LIFTS_ADDRESS = 4 };
 /* Pointers are into the acl. */
 struct acl_verdict {
 	enum acl_outcome outcome;
-	enum fail fail;            /* ACL_DENIED: RULE_DENIED, PORT_DENIED or ADDRESS_DENIED */
+	enum fail fail; /* ACL_DENIED: RULE_DENIED, PORT_DENIED, BLOCKLIST, ADDRESS_DENIED */
 	const struct rule *rule;   /* the first that matches and decides; NULL: none does */
 	const struct rule *awaits; /* ACL_UNDECIDED: the first that the address decides about */
 	unsigned lifts;            /* bits of enum acl_lift */

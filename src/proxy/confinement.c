@@ -71,6 +71,8 @@ static int drop_root(const struct config *config, const char *path)
 	check_reload(&identity, path);
 	check_reload(&identity, config->auth.users);
 	check_reload(&identity, config->auth.groups);
+	for (size_t i = 0; i < config->written.blocklists.count; i++)
+		check_reload(&identity, config->written.blocklists.items[i]);
 	return 0;
 }
 

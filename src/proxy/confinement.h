@@ -23,7 +23,7 @@ const char *confinement_user(
 /*
  * Started as root: make the log files, and be `user` from now on.  Then, whoever we are, enter
  * the sandbox.  path is of the configuration, NULL when there is none: that a reload will be
- * able to read it is looked at.  Returns 0, or -1 when it cannot be; why is logged.
+ * able to read it and its lists is looked at.  Returns 0, or -1 when it cannot be; why is logged.
  */
 MUST_USE int confinement_enter(const struct config *config, const char *path);
 

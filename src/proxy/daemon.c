@@ -24,6 +24,8 @@
 #include "proxy/confinement.h"
 #include "proxy/descriptors.h"
 #include "proxy/entrance.h"
+#include "proxy/lists.h"
+#include "proxy/loader.h"
 #include "proxy/places.h"
 #include "proxy/service.h"
 #include "proxy/worker.h"
@@ -42,6 +44,8 @@ struct daemon {
 	size_t worker_count, ended;
 	bool inherited; /* the places come from the supervisor: `listen` is not looked at */
 	struct service service;
+	struct loader loader;
+	bool again; /* while it loads, it was told to reload */
 	int signal_fd, report_fds[2];
 	bool draining;
 };
@@ -246,55 +250,40 @@ static void tell_all(struct daemon *d, enum worker_command command, struct confi
 		(void)worker_tell(d->workers[i], &order);
 }
 
-/* The new configuration, with all that it needs opened; or NULL, and nothing has changed. */
-static struct config *load_anew(struct daemon *d)
-{
-	struct config_error error;
-	struct config *config = config_load(d->path, &error);
-	char why[256];
-
-	if (!config) {
-		log_error("%s; nothing has changed", error.message);
-		return NULL;
-	}
-	if (strcmp(config->log.access, d->config->log.access) != 0 &&
-	    accesslog_try(config->log.access, true) != 0) {
-		log_error("%s: cannot open the access log %s: %s; nothing has changed", d->path,
-		    config->log.access, strerror(errno));
-		config_unref(config);
-		return NULL;
-	}
-	if (match_places(d, config, why, sizeof(why)) != 0) {
-		log_error("%s: %s; nothing has changed", d->path, why);
-		config_unref(config);
-		return NULL;
-	}
-	return config;
-}
-
 static void tell_supervisor(struct daemon *d, enum supervisor_news news)
 {
 	service_tell(&d->service, news, d->sets, d->worker_count);
 }
 
-static void load_again(struct daemon *d)
+/* Open all that the new configuration needs.  0, or -1: nothing has changed. */
+static int prepare(struct daemon *d, const struct config *config)
 {
-	struct config *config;
+	char why[256];
+
+	if (strcmp(config->log.access, d->config->log.access) != 0 &&
+	    accesslog_try(config->log.access, true) != 0) {
+		log_error("%s: cannot open the access log %s: %s; nothing has changed", d->path,
+		    config->log.access, strerror(errno));
+		return -1;
+	}
+	if (match_places(d, config, why, sizeof(why)) != 0) {
+		log_error("%s: %s; nothing has changed", d->path, why);
+		return -1;
+	}
+	return 0;
+}
+
+static void take_up(struct daemon *d, struct config *config)
+{
 	const char *key;
 	size_t index = 0;
 
-	if (!d->path) {
-		log_info("there is no configuration file to read again");
-		return;
-	}
-	config = load_anew(d);
-	if (!config)
-		return;
 	while ((key = config_fixed_change(d->config, config, &index)) != NULL)
 		log_warning("%s: %s has changed, which takes a restart", d->path, key);
 	log_open(config->log.target, config->log.level);
 	descriptors_raise(config, d->worker_count);
 	rename_places(d);
+	lists_log(config);
 	tell_all(d, WORKER_RELOAD, config);
 	settle_places(d);
 	config_unref(d->config);
@@ -308,9 +297,41 @@ static void reload(struct daemon *d)
 		log_info("ending, the configuration is not read again");
 		return;
 	}
+	if (d->loader.running) {
+		d->again = true;
+		return;
+	}
 	tell_supervisor(d, SUPERVISOR_RELOADING);
-	load_again(d);
+	if (d->path && loader_start(&d->loader, d->path, d->config) == 0)
+		return;
+	if (d->path)
+		log_error(
+		    "%s: cannot be read again: %s; nothing has changed", d->path, strerror(errno));
+	else
+		log_info("there is no configuration file to read again");
 	tell_supervisor(d, SUPERVISOR_READY);
+}
+
+static void on_loaded(struct daemon *d)
+{
+	const char *why;
+	struct config *config = loader_take(&d->loader, &why);
+
+	if (d->draining) {
+		config_unref(config);
+		return;
+	}
+	if (!config)
+		log_error("%s; nothing has changed", why);
+	else if (prepare(d, config) == 0)
+		take_up(d, config);
+	else
+		config_unref(config);
+	tell_supervisor(d, SUPERVISOR_READY);
+	if (d->again) {
+		d->again = false;
+		reload(d);
+	}
 }
 
 static void drain(struct daemon *d)
@@ -386,11 +407,11 @@ static int patience(const struct daemon *d)
 
 static void run(struct daemon *d)
 {
-	struct pollfd fds[2] = {
-	    {.fd = d->signal_fd, .events = POLLIN}, {.fd = d->report_fds[0], .events = POLLIN}};
+	struct pollfd fds[3] = {{.fd = d->signal_fd, .events = POLLIN},
+	    {.fd = d->report_fds[0], .events = POLLIN}, {.fd = d->loader.fd, .events = POLLIN}};
 
 	while (d->ended < d->worker_count) {
-		if (poll(fds, 2, patience(d)) < 0) {
+		if (poll(fds, 3, patience(d)) < 0) {
 			if (errno != EINTR)
 				return;
 			continue;
@@ -399,6 +420,8 @@ static void run(struct daemon *d)
 			on_signal(d);
 		if (fds[1].revents & POLLIN)
 			on_report(d);
+		if (fds[2].revents & POLLIN)
+			on_loaded(d);
 		leave_places(d);
 		turn_service(d);
 	}
@@ -413,6 +436,7 @@ static void log_totals(const struct daemon *d)
 	for (int m = 0; m < METRIC_COUNT; m++)
 		log_debug("%s %llu", metrics_name((enum metric)m),
 		    (unsigned long long)metrics_sum(sets, d->worker_count, (enum metric)m));
+	lists_log_totals(d->config);
 }
 
 static int serve(struct daemon *d)
@@ -431,6 +455,7 @@ static int serve(struct daemon *d)
 		tell_all(d, WORKER_STOP, NULL);
 		return -1;
 	}
+	lists_log(d->config);
 	settle_places(d);
 	tell_supervisor(d, SUPERVISOR_READY);
 	run(d);
@@ -472,7 +497,8 @@ int daemon_run(const char *path, struct config *config)
 	furnish(&d);
 	service_init(&d.service);
 	d.signal_fd = watch_signals();
-	if (!d.shared.checker || d.signal_fd < 0 || pipe2(d.report_fds, O_CLOEXEC) != 0) {
+	if (loader_init(&d.loader) != 0 || !d.shared.checker || d.signal_fd < 0 ||
+	    pipe2(d.report_fds, O_CLOEXEC) != 0) {
 		log_error("cannot start: %s", strerror(errno));
 	} else {
 		d.shared.report_fd = d.report_fds[1];
@@ -483,6 +509,7 @@ int daemon_run(const char *path, struct config *config)
 		close(d.report_fds[0]);
 		close(d.report_fds[1]);
 	}
+	loader_done(&d.loader);
 	if (d.signal_fd >= 0)
 		close(d.signal_fd);
 	unfurnish(&d);

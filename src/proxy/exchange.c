@@ -15,6 +15,7 @@
 #include "http/home.h"
 #include "net/wire.h"
 #include "policy/acl.h"
+#include "policy/blocklist.h"
 #include "policy/htpasswd.h"
 #include "policy/limit.h"
 #include "proxy/accesslog.h"
@@ -70,6 +71,7 @@ struct exchange {
 
 	/* For the end. */
 	enum fail fail;
+	const struct blocklist_list *listed; /* the list that denied it; NULL: none did */
 	const char *why;
 	int retry_s; /* 0: not known */
 	int status;
@@ -100,6 +102,12 @@ static struct slice exchange_field(const struct exchange *x, enum field_id id)
 	return field ? field->value : (struct slice){NULL, 0};
 }
 
+/* How it ended, in the log's words. */
+static const char *exchange_token(const struct exchange *x)
+{
+	return x->listed ? x->listed->token : reply_token(x->fail);
+}
+
 static void exchange_log(const struct exchange *x)
 {
 	struct accesslog_entry entry = {.client = *intake_client(x->intake),
@@ -111,7 +119,7 @@ static void exchange_log(const struct exchange *x)
 	    .agent = exchange_field(x, FIELD_USER_AGENT),
 	    .duration_ms = exchange_elapsed_ms(x),
 	    .destination = x->destination,
-	    .end = x->fail == FAIL_NONE ? "ok" : reply_token(x->fail)};
+	    .end = exchange_token(x)};
 
 	if (x->user)
 		entry.user = x->user->name;
@@ -450,6 +458,14 @@ static enum outcome exchange_admit_to_origin(struct exchange *x)
 	return rule == LIMIT_NONE ? NEXT : exchange_refused(x, rule, 0);
 }
 
+static enum outcome exchange_blocked(struct exchange *x, const struct blocklist_list *list)
+{
+	x->listed = list;
+	blocklist_count(list);
+	metrics_add(x->services->metrics, METRIC_BLOCKLIST_DENIED, 1);
+	return failed(x, FAIL_BLOCKLIST, list->sentence);
+}
+
 /* What rules have decided, and whether they want it logged. */
 static enum outcome exchange_ruled(struct exchange *x, enum fail fail, const char *why)
 {
@@ -458,6 +474,8 @@ static enum outcome exchange_ruled(struct exchange *x, enum fail fail, const cha
 	x->unlogged = !acl_logs(verdict);
 	if (fail == FAIL_NONE)
 		return NEXT;
+	if (fail == FAIL_BLOCKLIST)
+		return exchange_blocked(x, x->route->listed);
 	if (fail != FAIL_RULE_DENIED)
 		return failed(x, fail, why);
 	log_debug("access.rules[%u], line %u, denies %s:%u", verdict->rule->number,
@@ -497,7 +515,7 @@ static enum outcome exchange_judge(struct exchange *x)
 		return exchange_home(x);
 	if (x->max_forwards > 0)
 		x->max_forwards--;
-	fail = route_judge(x->route, x->config->acl);
+	fail = route_judge(x->route, x->config);
 	return exchange_ruled(x, fail, NULL) == NEXT ? exchange_admit_to_origin(x) : FAILED;
 }
 
@@ -511,7 +529,7 @@ static enum outcome exchange_arrived(struct exchange *x, const struct approach_r
 	x->reused = result->reused;
 	/* Which of its addresses it would be was not known. */
 	if (result->fail == FAIL_NONE && acl_rules(x->config->acl))
-		(void)route_review(x->route, x->config->acl, &result->address);
+		(void)route_review(x->route, x->config, &result->address);
 	if (result->fail == FAIL_NONE && exchange_pace(x) != 0)
 		return failed(x, FAIL_NO_MEMORY, NULL);
 	return exchange_ruled(x, result->fail, result->why);
@@ -596,7 +614,7 @@ static enum outcome exchange_tunnel(struct exchange *x)
 }
 
 /* Whether this configuration would let the tunnel through to where it stands. */
-static enum fail exchange_review(const struct exchange *x, const struct config *config)
+static enum fail exchange_review(struct exchange *x, const struct config *config)
 {
 	const struct htpasswd_user *user = NULL;
 	const char *why = NULL;
@@ -616,7 +634,9 @@ static enum fail exchange_review(const struct exchange *x, const struct config *
 		return fail;
 	exchange_introduce(x, user, &route);
 	route.facts.now = time(NULL);
-	return route_review(&route, config->acl, &x->destination);
+	fail = route_review(&route, config, &x->destination);
+	x->listed = fail == FAIL_BLOCKLIST ? route.listed : NULL;
+	return fail;
 }
 
 void exchange_review_tunnels(const struct exchange_services *services)
@@ -631,7 +651,7 @@ void exchange_review_tunnels(const struct exchange_services *services)
 			continue;
 		x->end = INTAKE_RESET;
 		exchange_cancel(x);
-		(void)failed(x, fail, NULL);
+		(void)(x->listed ? exchange_blocked(x, x->listed) : failed(x, fail, NULL));
 		exchange_close(x);
 	}
 }

@@ -10,6 +10,7 @@
 #include "http/target.h"
 #include "net/addr.h"
 #include "policy/acl.h"
+#include "policy/blocklist.h"
 #include "policy/htpasswd.h"
 #include "policy/special.h"
 #include "proxy/notation.h"
@@ -161,6 +162,9 @@ static int read_question(
 	e->facts.method = slice_of(e->words[2]);
 	e->facts.tunnel = e->target.form == TARGET_AUTHORITY;
 	e->facts.listener = question->listener;
+	e->facts.listed =
+	    e->config->blocklist && blocklist_find(e->config->blocklist,
+					(struct slice){e->target.host, e->target.host_len});
 	return 0;
 }
 
@@ -176,6 +180,17 @@ static void write_port(const struct explanation *e)
 	fprintf(e->out, "%s to port %u are denied unless %sa rule that allows it names the port",
 	    e->facts.tunnel ? "tunnels" : "requests", (unsigned)e->facts.port,
 	    e->facts.tunnel ? "access.connect_ports or " : "");
+}
+
+static void write_list(const struct explanation *e)
+{
+	struct slice host = {e->target.host, e->target.host_len};
+	const struct blocklist_list *list = blocklist_find(e->config->blocklist, host);
+	char shown[512];
+
+	log_escape(shown, sizeof(shown), list->path, strlen(list->path));
+	fprintf(e->out, "%s is on the list %s (%s), unless a rule that allows it names the host",
+	    e->host, list->name, shown);
 }
 
 static void write_address(const struct explanation *e, const struct addr *address)
@@ -198,6 +213,8 @@ static void write_reason(const struct explanation *e, const struct acl_verdict *
 
 	if (v->fail == FAIL_PORT_DENIED)
 		write_port(e);
+	else if (v->fail == FAIL_BLOCKLIST)
+		write_list(e);
 	else if (v->fail == FAIL_ADDRESS_DENIED)
 		write_address(e, e->facts.address);
 	else if (rule == NULL)
@@ -206,7 +223,9 @@ static void write_reason(const struct explanation *e, const struct acl_verdict *
 		fputs("; it is allowed by ", e->out);
 		write_rule(e, rule);
 		fprintf(e->out, ", which names no %s",
-		    v->fail == FAIL_PORT_DENIED ? "port" : "address");
+		    v->fail == FAIL_PORT_DENIED ? "port"
+		    : v->fail == FAIL_BLOCKLIST ? "host"
+						: "address");
 	} else if (rule != NULL) {
 		write_rule(e, rule);
 		fprintf(e->out, " %s it", allows ? "allows" : "denies");

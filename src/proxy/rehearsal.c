@@ -16,6 +16,7 @@
 #include "proxy/config.h"
 #include "proxy/confinement.h"
 #include "proxy/descriptors.h"
+#include "proxy/lists.h"
 #include "proxy/worker.h"
 
 #define OUR_NAME "penstock"
@@ -133,6 +134,20 @@ static int check_user_files(const struct rehearsal *r)
 	if (r->config->user[0] != '\0') {
 		note_unreadable(r, r->config->auth.users);
 		note_unreadable(r, r->config->auth.groups);
+		for (size_t i = 0; i < r->config->written.blocklists.count; i++)
+			note_unreadable(r, r->config->written.blocklists.items[i]);
+	}
+	return 0;
+}
+
+static int note_lists(const struct rehearsal *r)
+{
+	const struct blocklist_list *list;
+	char line[LISTS_LINE_MAX];
+
+	for (size_t i = 0; (list = lists_at(r->config, i)) != NULL; i++) {
+		(void)lists_describe(list, line, sizeof(line));
+		fprintf(r->notes, "%s\n", line);
 	}
 	return 0;
 }
@@ -153,6 +168,7 @@ static int check_descriptors(const struct rehearsal *r)
 
 /* In the order in which a start comes to them. */
 static int (*const checks[])(const struct rehearsal *r) = {
+    note_lists,
     check_descriptors,
     check_places,
     check_access_log,

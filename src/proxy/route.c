@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "http/head.h"
+#include "policy/blocklist.h"
 #include "proxy/config.h"
 #include "proxy/door.h"
 
@@ -11,6 +12,7 @@ enum fail route_read(struct route *route, const struct head *head, const char **
 {
 	route->addr_count = 0;
 	route->source = (struct source){0};
+	route->listed = NULL;
 	route->facts = (struct acl_facts){.method = head->method};
 	route->verdict = (struct acl_verdict){.outcome = ACL_ALLOWED};
 	return target_parse(head->method, head->target, &route->target, ret_why);
@@ -37,6 +39,7 @@ static struct acl_facts route_facts(
 	facts.host = route_host(route);
 	facts.port = route->target.port;
 	facts.tunnel = route->target.form == TARGET_AUTHORITY;
+	facts.listed = route->listed != NULL;
 	place->is_address = acl_rules(acl) && addr_parse_loose(facts.host, &place->address) == 0;
 	if (place->is_address) {
 		addr_format_ip(&place->address, place->text);
@@ -45,14 +48,22 @@ static struct acl_facts route_facts(
 	return facts;
 }
 
-enum fail route_judge(struct route *route, const struct acl *acl)
+static void route_look_up(struct route *route, const struct config *config)
+{
+	route->listed =
+	    config->blocklist != NULL ? blocklist_find(config->blocklist, route_host(route)) : NULL;
+}
+
+enum fail route_judge(struct route *route, const struct config *config)
 {
 	struct place place;
-	struct acl_facts facts = route_facts(route, acl, &place);
+	struct acl_facts facts;
 
+	route_look_up(route, config);
+	facts = route_facts(route, config->acl, &place);
 	if (place.is_address)
 		facts.address = &place.address;
-	acl_judge(acl, &facts, &route->verdict);
+	acl_judge(config->acl, &facts, &route->verdict);
 	return route->verdict.fail;
 }
 
@@ -138,13 +149,15 @@ enum fail route_add(struct route *route, const struct resolver_answer *answer,
 	return FAIL_UNREACHABLE;
 }
 
-enum fail route_review(struct route *route, const struct acl *acl, const struct addr *to)
+enum fail route_review(struct route *route, const struct config *config, const struct addr *to)
 {
 	struct place place;
-	struct acl_facts facts = route_facts(route, acl, &place);
+	struct acl_facts facts;
 
+	route_look_up(route, config);
+	facts = route_facts(route, config->acl, &place);
 	facts.address = to;
-	acl_judge(acl, &facts, &route->verdict);
+	acl_judge(config->acl, &facts, &route->verdict);
 	return route->verdict.outcome == ACL_DENIED ? route->verdict.fail : FAIL_NONE;
 }
 

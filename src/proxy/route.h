@@ -17,6 +17,7 @@
 #include "net/source.h"
 #include "policy/acl.h"
 
+struct blocklist_list;
 struct config;
 struct door;
 struct head;
@@ -26,7 +27,8 @@ struct route {
 	const struct door *door; /* it leads elsewhere; borrowed */
 	struct source source;    /* connections leave from it */
 	struct acl_facts facts;  /* of the client and its request; the rest is added by judging */
-	struct acl_verdict verdict; /* the last one */
+	const struct blocklist_list *listed; /* the list that its host is on; NULL: none */
+	struct acl_verdict verdict;          /* the last one */
 	size_t addr_count;
 	struct addr addrs[RESOLVER_ADDRS_MAX]; /* with the target's port, once they are vetted */
 };
@@ -37,7 +39,7 @@ enum fail route_read(struct route *route, const struct head *head, const char **
 struct slice route_host(const struct route *route);
 
 /* By what is known without asking for the name. */
-enum fail route_judge(struct route *route, const struct acl *acl);
+enum fail route_judge(struct route *route, const struct config *config);
 
 /*
  * Add the addresses of an answer: those that are allowed, and that the family and the source leave,
@@ -49,7 +51,7 @@ enum fail route_add(struct route *route, const struct resolver_answer *answer,
     const struct config *config, const char **ret_why);
 
 /* By name and this one address, to which it leads; the verdict is the one on that. */
-enum fail route_review(struct route *route, const struct acl *acl, const struct addr *to);
+enum fail route_review(struct route *route, const struct config *config, const struct addr *to);
 
 /* What it is when none of the addresses could be connected to, with this errno. */
 enum fail route_unreachable(int error);

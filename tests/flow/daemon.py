@@ -32,7 +32,7 @@ ACCESS_LINE = re.compile(
     r'(?P<client>\S+) - (?P<user>\S+) \[(?P<time>[^]]+)\] "(?P<request>(?:[^"\\]|\\.)*)"'
     r' (?P<status>\d{3}|-) (?P<down>\d+|-) "(?P<referer>(?:[^"\\]|\\.)*)"'
     r' "(?P<agent>(?:[^"\\]|\\.)*)" (?P<duration>\d+) (?P<up>\d+|-) (?P<destination>\S+)'
-    r" (?P<end>[a-z0-9_]+)"
+    r" (?P<end>[a-z0-9_]+(:[A-Za-z0-9._-]+)?)"
 )
 
 
