@@ -297,18 +297,16 @@ static void reload(struct daemon *d)
 		log_info("ending, the configuration is not read again");
 		return;
 	}
-	if (d->loader.running) {
-		d->again = true;
+	d->again = d->loader.running;
+	if (d->again)
 		return;
-	}
 	tell_supervisor(d, SUPERVISOR_RELOADING);
-	if (d->path && loader_start(&d->loader, d->path, d->config) == 0)
-		return;
-	if (d->path)
-		log_error(
-		    "%s: cannot be read again: %s; nothing has changed", d->path, strerror(errno));
-	else
+	if (!d->path)
 		log_info("there is no configuration file to read again");
+	else if (loader_start(&d->loader, d->path, d->config) == 0)
+		return;
+	else
+		log_error("%s: cannot read it: %s; nothing has changed", d->path, strerror(errno));
 	tell_supervisor(d, SUPERVISOR_READY);
 }
 
@@ -328,10 +326,8 @@ static void on_loaded(struct daemon *d)
 	else
 		config_unref(config);
 	tell_supervisor(d, SUPERVISOR_READY);
-	if (d->again) {
-		d->again = false;
+	if (d->again)
 		reload(d);
-	}
 }
 
 static void drain(struct daemon *d)

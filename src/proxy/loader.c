@@ -41,18 +41,26 @@ static void *loader_run(void *arg)
 	return NULL;
 }
 
+static void loader_join(struct loader *l)
+{
+	if (l->joinable)
+		pthread_join(l->thread, NULL);
+	l->joinable = false;
+}
+
 int loader_start(struct loader *l, const char *path, const struct config *old)
 {
 	sigset_t all, before;
 	int error;
 
+	loader_join(l);
 	l->path = path;
 	l->old = old;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	error = pthread_create(&l->thread, NULL, loader_run, l);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	l->running = error == 0;
+	l->running = l->joinable = error == 0;
 	errno = error;
 	return error == 0 ? 0 : -1;
 }
@@ -62,8 +70,9 @@ struct config *loader_take(struct loader *l, const char **ret_why)
 	struct config *config;
 	uint64_t count;
 
+	/* The thread has stepped back: its very last steps may take it long, and are not waited
+	 * for. */
 	(void)!read(l->fd, &count, sizeof(count));
-	pthread_join(l->thread, NULL);
 	l->running = false;
 	config = l->config;
 	l->config = NULL;
@@ -79,6 +88,7 @@ void loader_done(struct loader *l)
 		atomic_store_explicit(&l->stop, true, memory_order_relaxed);
 		config_unref(loader_take(l, &why));
 	}
+	loader_join(l);
 	if (l->fd >= 0)
 		close(l->fd);
 }

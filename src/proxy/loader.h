@@ -17,6 +17,7 @@
 struct loader {
 	int fd; /* readable when what was started is done; -1: not there */
 	bool running;
+	bool joinable; /* there is a thread, which may be at its end */
 	pthread_t thread;
 	atomic_bool stop;
 	const char *path;

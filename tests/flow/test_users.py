@@ -240,3 +240,23 @@ def test_the_user_already(stage, proxy, client, origin):
     p = proxy(user="root")
     p.wait_line("warning: running as root")
     assert client(p).get(origin().url()).status == 200
+
+
+def test_lists_are_read_by_root_first_and_then_by_the_user(stage, proxy, client):
+    path = os.path.join(stage.folder, "ads.txt")
+    with open(path, "w", encoding="ascii") as f:
+        f.write("ads.test\n")
+    os.chmod(path, 0o600)
+    lists = {"blocklists": [path]}
+    result = start(stage, arguments=["-t"], user="nobody", access=lists)
+    assert result.returncode == 0, result.stderr
+    assert "list ads: cannot be read by user nobody: Permission denied" in result.stdout
+    p = proxy(user="nobody", access=lists)
+    p.wait_line(rf"user nobody cannot read {path}: Permission denied; a reload will fail")
+    os.chmod(p.folder, 0o755)
+    p.signal(signal.SIGHUP)
+    p.wait_line(rf"access.blocklists: cannot read {path}: Permission denied; nothing has changed")
+    assert client(p).get("http://ads.test/").status == 403
+    os.chmod(path, 0o644)
+    p.signal(signal.SIGHUP)
+    p.wait_line("read again")
