@@ -99,7 +99,7 @@ static int finish(const struct load *l)
 	config->resolver.server_count = servers->count;
 	if (build_acl(config) < 0 || build_exempt(config) < 0)
 		return load_refuse_memory(l);
-	return rules_build(l, NULL, NULL);
+	return rules_build(l);
 }
 
 /* Without help, files that are named are not read. */

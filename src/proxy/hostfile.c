@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "policy/nameset.h"
+#include "proxy/load.h"
 #include "proxy/snapshot.h"
 
 #define SHOWN 256 /* bytes of a path */
@@ -40,10 +41,10 @@ static void tell(const char *path, const struct nameset *names)
 	    facts->unknown, facts->first_unknown);
 }
 
-struct nameset *hostfile_get(struct config *config, const char *path, const struct config *old,
-    const atomic_bool *stop, const char **ret_why)
+struct nameset *hostfile_get(const struct load *l, const char *path, const char **ret_why)
 {
-	struct nameset *names = find(config, path), *before = find(old, path);
+	struct config *config = l->config;
+	struct nameset *names = find(config, path), *before;
 	size_t i = config->list_count;
 
 	if (names != NULL)
@@ -56,7 +57,14 @@ struct nameset *hostfile_get(struct config *config, const char *path, const stru
 		*ret_why = "there are more than 64 files in all";
 		return NULL;
 	}
-	names = nameset_load(path, before, stop);
+	if (l->help == NULL) {
+		*ret_why = "files are not read here";
+		return NULL;
+	}
+	if (l->help->before_long != NULL)
+		l->help->before_long();
+	before = find(l->help->old, path);
+	names = nameset_load(path, before, l->help->stop);
 	if (names == NULL) {
 		*ret_why = why_not();
 		return NULL;

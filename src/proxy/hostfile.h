@@ -4,18 +4,13 @@
 #ifndef PROXY_HOSTFILE_H
 #define PROXY_HOSTFILE_H
 
-#include <stdatomic.h>
-#include <stdbool.h>
-
-struct config;
+struct load;
 struct nameset;
 
 /*
- * The names in the file, which the config keeps.  What has not changed since old, which may be
- * NULL, was loaded is taken from it; *stop (may be NULL) turning true ends it.  NULL with a
- * sentence.  Lines that no format explains are told in the log.
+ * The names in the file, which the config that is loaded keeps; without l->help none is read.
+ * NULL with a sentence.  Lines that no format explains are told in the log.
  */
-struct nameset *hostfile_get(struct config *config, const char *path, const struct config *old,
-    const atomic_bool *stop, const char **ret_why);
+struct nameset *hostfile_get(const struct load *l, const char *path, const char **ret_why);
 
 #endif

@@ -18,8 +18,6 @@
 /* One rule while it is read. */
 struct reader {
 	const struct load *l;
-	const struct config *old;
-	const atomic_bool *stop;
 	struct rulebook *book;
 	const struct clause *clause;
 	unsigned number;
@@ -338,7 +336,7 @@ static int read_list(const struct reader *r, const struct clause_part *part, con
 	char shown[160], must[256];
 
 	ret->list_has = list_has;
-	ret->list = hostfile_get(r->l->config, path, r->old, r->stop, &why);
+	ret->list = hostfile_get(r->l, path, &why);
 	if (ret->list != NULL)
 		return 0;
 	log_escape(shown, sizeof(shown), path, strlen(path));
@@ -405,10 +403,10 @@ static int read_rule(struct reader *r)
 	return 0;
 }
 
-int rules_build(const struct load *l, const struct config *old, const atomic_bool *stop)
+int rules_build(const struct load *l)
 {
 	struct config *config = l->config;
-	struct reader r = {.l = l, .old = old, .stop = stop};
+	struct reader r = {.l = l};
 
 	if (config->written.rule_count == 0)
 		return 0;

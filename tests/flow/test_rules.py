@@ -118,6 +118,15 @@ def test_a_sentence_is_escaped_on_a_page(proxy, client):
 # ---- what decides -------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("path,why", [("/nowhere/x", "No such file"), ("/", "Is a directory")])
+def test_a_list_that_cannot_be_read(tmp_path, path, why):
+    conf = tmp_path / "x.conf"
+    conf.write_text(f'access = {{ rules = (\n{{ host = "@{path}"; action = "deny"; }} ); }};\n')
+    done = daemon.run("-t", "-c", conf)
+    assert done.returncode == 78
+    assert f'x.conf:2: access.rules[1].host: cannot read "{path}": {why}' in done.stderr
+
+
 @BOTH
 def test_the_first_that_matches_decides(proxy, client, origin, names, method):
     o = origin()
