@@ -8,6 +8,7 @@ import time
 import pytest
 
 import daemon
+from peers import Closed
 
 HOSTS = """
 127.0.0.1 ads.test x.ads.test good.ads.test x.good.ads.test bad.good.ads.test other.test
@@ -28,11 +29,15 @@ def write(path, text):
 def served(proxy, origin, names, tmp_path):
     """served(lists): a proxy with them, for which every name of the test leads to the origin."""
 
-    def start(lists, **config):
+    def start(lists, workers=daemon.WORKERS, **access):
         o = origin()
         servers = names(HOSTS)
         paths = [write(str(tmp_path / name), text) for name, text in lists.items()]
-        p = proxy(access={"blocklists": paths}, resolver={"servers": [servers.address]}, **config)
+        p = proxy(
+            access={"blocklists": paths, **access},
+            resolver={"servers": [servers.address]},
+            workers=workers,
+        )
         return p, o, paths
 
     return start
@@ -108,6 +113,47 @@ def test_addresses_are_on_no_list(served, client):
     p, o, _ = served({"ads.txt": "127.0.0.1\n0.0.0.0 127.0.0.1\n1\n"})
     p.wait_line(r"list ads \(.*\): 0 names, 0 exceptions; 2 lines in no format known, .* line 1$")
     assert client(p).get(o.url()).status == 200
+
+
+# ---- beside rules -------------------------------------------------------------------------------
+
+
+def test_a_rule_that_allows_the_host_lifts_it(served, client):
+    rules = [
+        {"host": "good.ads.test", "action": "allow"},
+        {"host": "x.ads.test", "address": "10.0.0.0/8", "action": "allow"},
+        {"client": "127.0.0.1", "action": "allow"},
+    ]
+    p, o, _ = served({"ads.txt": "ads.test\n"}, rules=rules)
+    c = client(p)
+    assert get(c, o, "good.ads.test").status == 200
+    # One that does not name it does not, and one that waits for the address may not.
+    assert get(c, o, "ads.test").status == 403
+    answer = get(c, o, "x.ads.test")
+    assert answer.status == 403 and b"on the list ads." in answer.body
+    assert [line.end for line in p.access(3)] == ["ok", "blocklist:ads", "blocklist:ads"]
+    for host, expected in {
+        "good.ads.test": r"allow .*access\.rules\[1\] allows it",
+        "ads.test": r"deny ads\.test is on the list ads \(.*/ads\.txt\), unless .* names the host; "
+        r"it is allowed by .*access\.rules\[3\], which names no host",
+    }.items():
+        done = daemon.run("-c", p.config_path, "--explain", f"127.0.0.1 GET http://{host}/")
+        assert done.returncode == (0 if expected.startswith("allow") else 1)
+        assert re.match(expected, done.stdout), done.stdout
+
+
+def test_tunnels_are_checked_again(served, client):
+    p, o, paths = served({"ads.txt": "none.test\n"}, recheck_tunnels="on")
+    gone, stays = client(p), client(p)
+    assert gone.connect_to(f"ads.test:{o.port}").status == 200
+    assert stays.connect_to(f"other.test:{o.port}").status == 200
+    write(paths[0], "ads.test\n")
+    reload(p, 1)
+    with pytest.raises(Closed) as end:
+        gone.recv_some()
+    assert end.value.reset
+    assert stays.get("/").status == 200
+    assert p.access(1)[0].end == "blocklist:ads"
 
 
 # ---- the configuration --------------------------------------------------------------------------

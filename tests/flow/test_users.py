@@ -250,7 +250,7 @@ def test_lists_are_read_by_root_first_and_then_by_the_user(stage, proxy, client)
     lists = {"blocklists": [path]}
     result = start(stage, arguments=["-t"], user="nobody", access=lists)
     assert result.returncode == 0, result.stderr
-    assert "list ads: cannot be read by user nobody: Permission denied" in result.stdout
+    assert f"user nobody cannot read {path}: Permission denied; a reload will fail" in result.stdout
     p = proxy(user="nobody", access=lists)
     p.wait_line(rf"user nobody cannot read {path}: Permission denied; a reload will fail")
     os.chmod(p.folder, 0o755)

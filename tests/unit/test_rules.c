@@ -38,7 +38,7 @@ static struct config *config_of(const char *rules)
 struct request {
 	const char *client, *user, *group, *host, *address, *method, *listener;
 	uint16_t port;
-	bool tunnel;
+	bool tunnel, listed;
 	int64_t now;
 };
 
@@ -57,6 +57,7 @@ static struct acl_verdict judge(const struct acl *acl, const struct request *q)
 				: 80,
 	    .method = slice_of(method),
 	    .tunnel = q->tunnel,
+	    .listed = q->listed,
 	    .listener = q->listener,
 	    .now = q->now ? q->now : MONDAY_NOON};
 	struct acl_verdict verdict;
@@ -179,6 +180,8 @@ static void test_order(void **state)
 	static const char deny_host[] = "{ host = \".example.com\"; action = \"deny\"; }";
 	static const char deny_private[] = "{ address = \"private\"; action = \"deny\"; }";
 	static const char allow_private[] = "{ address = \"private\"; action = \"allow\"; }";
+	static const char allow_private_host[] =
+	    "{ host = \".com\"; address = \"private\"; action = \"allow\"; }";
 	static const char allow_25[] = "{ port = \"25\"; action = \"allow\"; }";
 	static const char allow_all[] = "{ action = \"allow\"; }";
 	static const char deny_all[] = "{ action = \"deny\"; }";
@@ -226,6 +229,20 @@ static void test_order(void **state)
 		0},
 	    {{"{ port = \"22\"; address = \"private\"; action = \"allow\"; }"},
 		{.port = 22, .tunnel = true, .address = "10.0.0.1"}, ACL_ALLOWED, FAIL_NONE, 1, 0},
+	    /* so do blocklists, and an address may decide whether they are lifted */
+	    {{quiet}, {.listed = true}, ACL_DENIED, FAIL_BLOCKLIST, 0, 0},
+	    {{allow_all}, {.listed = true}, ACL_DENIED, FAIL_BLOCKLIST, 1, 0},
+	    {{allow}, {.listed = true}, ACL_ALLOWED, FAIL_NONE, 1, 0},
+	    {{allow}, {.listed = true, .port = 25}, ACL_DENIED, FAIL_PORT_DENIED, 1, 0},
+	    {{allow}, {.listed = true, .address = "10.0.0.1"}, ACL_DENIED, FAIL_ADDRESS_DENIED, 1,
+		0},
+	    {{deny_host}, {.listed = true}, ACL_DENIED, FAIL_RULE_DENIED, 1, 0},
+	    {{allow_private}, {.listed = true}, ACL_DENIED, FAIL_BLOCKLIST, 0, 1},
+	    {{allow_private_host}, {.listed = true}, ACL_UNDECIDED, FAIL_NONE, 0, 1},
+	    {{allow_private_host}, {.listed = true, .address = "8.8.8.8"}, ACL_DENIED,
+		FAIL_BLOCKLIST, 0, 0},
+	    {{allow_private_host}, {.listed = true, .address = "10.0.0.1"}, ACL_ALLOWED, FAIL_NONE,
+		1, 0},
 	};
 
 	(void)state;
