@@ -1,5 +1,6 @@
 """penstock --passwd: a line for the file of users."""
 
+import fcntl
 import os
 import pty
 import re
@@ -81,6 +82,13 @@ def test_the_line_is_good(proxy, client, origin, tmp_path):
     assert c.get(o.url(), [people.say("bert", "open sesame")]).status == 407
 
 
+def at_terminal():
+    """In the child: the terminal is its own, and the signals of its keys are not ignored."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Terminal:
     """The program on a terminal of its own; its standard output goes elsewhere."""
 
@@ -91,7 +99,7 @@ class Terminal:
         self.process = subprocess.Popen(
             [daemon.BINARY, "--passwd", "anna"], stdin=slave, stderr=slave, stdout=self.out,
             start_new_session=True,
-            preexec_fn=lambda: __import__("fcntl").ioctl(0, termios.TIOCSCTTY, 0))
+            preexec_fn=at_terminal)
         self.seen = b""
 
     def wait(self, text):
