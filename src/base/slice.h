@@ -19,6 +19,12 @@ struct slice {
 /* The slice of a string literal. */
 #define SLICE(literal) ((struct slice){(literal), sizeof(literal) - 1})
 
+/* Of a string with a NUL at its end, without that. */
+static inline struct slice slice_of(const char *text)
+{
+	return (struct slice){text, strlen(text)};
+}
+
 bool slice_equal_nocase(struct slice a, struct slice b);
 
 /* Inline, so that the length of a literal is known and most comparisons end with it. */

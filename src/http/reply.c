@@ -238,11 +238,6 @@ static void page_done(struct page *page)
 	text_done(&page->detail);
 }
 
-static struct slice slice_of_string(const char *string)
-{
-	return (struct slice){string, strlen(string)};
-}
-
 static struct slice slice_of_text(const struct text *text)
 {
 	return (struct slice){text->ptr, text->len};
@@ -262,7 +257,7 @@ static void page_write_html(struct text *out, const struct page *page, const cha
 			     "<h1>");
 	add_html(out, slice_of_text(&page->title));
 	text_add_string(out, "</h1>\n<p>");
-	add_html(out, slice_of_string(page->sentence));
+	add_html(out, slice_of(page->sentence));
 	text_add_string(out, "</p>\n");
 	if (page->detail.len > 0) {
 		text_add_string(out, "<p>");
@@ -272,7 +267,7 @@ static void page_write_html(struct text *out, const struct page *page, const cha
 		text_add_string(out, "</pre>\n");
 	}
 	text_add_string(out, "<p><small>");
-	add_html(out, slice_of_string(name));
+	add_html(out, slice_of(name));
 	if (page->token != NULL) {
 		text_add_string(out, ": ");
 		text_add_string(out, page->token);
@@ -284,7 +279,7 @@ static void page_write_plain(struct text *out, const struct page *page, const ch
 {
 	add_plain(out, slice_of_text(&page->title));
 	text_add_string(out, "\n\n");
-	add_plain(out, slice_of_string(page->sentence));
+	add_plain(out, slice_of(page->sentence));
 	text_add_string(out, "\n");
 	if (page->detail.len > 0) {
 		text_add_string(out, "\n");
@@ -294,7 +289,7 @@ static void page_write_plain(struct text *out, const struct page *page, const ch
 		text_add_string(out, "\n");
 	}
 	text_add_string(out, "\n-- \n");
-	add_plain(out, slice_of_string(name));
+	add_plain(out, slice_of(name));
 	if (page->token != NULL) {
 		text_add_string(out, ": ");
 		text_add_string(out, page->token);
@@ -341,7 +336,7 @@ static void add_proxy_status(struct text *out, const struct reply *reply)
 	text_add_format(out, "Proxy-Status: %s%s%s", quote, reply->name, quote);
 	if (error != NULL)
 		text_add_format(out, "; error=%s", error);
-	if (reply->why != NULL && is_simple(slice_of_string(reply->why)))
+	if (reply->why != NULL && is_simple(slice_of(reply->why)))
 		text_add_format(out, "; details=\"%s\"", reply->why);
 	text_add_string(out, "\r\n");
 }

@@ -65,11 +65,6 @@ void auth_free(struct auth *auth)
 
 /* ---- proofs ----------------------------------------------------------------------------- */
 
-static struct slice slice_of(const char *text)
-{
-	return (struct slice){text, strlen(text)};
-}
-
 static struct slice name_of(const struct basic *basic)
 {
 	return (struct slice){basic->name, basic->name_len};

@@ -255,8 +255,7 @@ static int read_group(const struct htpasswd *table, const struct reading *r, cha
 		    show(line).text, HTPASSWD_GROUP_MAX);
 	for (name = strtok_r(colon + 1, " \t\r", &rest); name;
 	     name = strtok_r(NULL, " \t\r", &rest)) {
-		const struct htpasswd_user *user =
-		    htpasswd_find(table, (struct slice){name, strlen(name)});
+		const struct htpasswd_user *user = htpasswd_find(table, slice_of(name));
 
 		if (!user)
 			note_stranger(r, line, name, ret_strange);

@@ -289,8 +289,7 @@ typedef void mark_fn(const struct rulebook *book, const struct acl_facts *facts,
 static void mark_text(const struct rulebook *book, enum kind kind, const char *text, uint64_t *bits)
 {
 	if (text != NULL)
-		catalog_mark(
-		    book->catalog, (uint8_t)kind, (struct slice){text, strlen(text)}, bits);
+		catalog_mark(book->catalog, (uint8_t)kind, slice_of(text), bits);
 }
 
 static void mark_byte(const struct rulebook *book, enum kind kind, unsigned byte, uint64_t *bits)

@@ -268,7 +268,7 @@ static void put(struct accesslog *log, struct slice text)
 
 static void put_string(struct accesslog *log, const char *text)
 {
-	put(log, (struct slice){text, strlen(text)});
+	put(log, slice_of(text));
 }
 
 static void put_number(struct accesslog *log, uint64_t number)

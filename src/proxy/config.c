@@ -38,7 +38,7 @@ static int build_addresses(const struct strings *list, struct acl *acl)
 
 	for (size_t i = 0; i < list->count; i++) {
 		const char *text = list->items[i];
-		unsigned kinds = special_parse((struct slice){text, strlen(text)});
+		unsigned kinds = special_parse(slice_of(text));
 
 		acl_add_special(acl, kinds);
 		if (kinds == 0 && (notation_parse_network(text, &network) < 0 ||

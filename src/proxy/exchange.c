@@ -19,6 +19,7 @@
 #include "policy/htpasswd.h"
 #include "policy/limit.h"
 #include "proxy/accesslog.h"
+#include "proxy/admission.h"
 #include "proxy/approach.h"
 #include "proxy/config.h"
 #include "proxy/entrance.h"
@@ -45,11 +46,7 @@ struct exchange {
 	int max_forwards;
 	struct addr destination; /* family 0 until connected */
 
-	/* Of the limits: what is to be given back. */
-	struct limit_account *tunnelling; /* counts it as a tunnel; NULL: nobody does */
-	struct limit_origin *origin;      /* counts it; NULL: not counted */
-	struct allowance allowance;       /* of bytes, the client's */
-
+	struct admission admission;
 	const struct htpasswd_user *user; /* of the configuration; NULL: nobody had to say */
 
 	/* Under way; at most one of them is not NULL. */
@@ -61,9 +58,8 @@ struct exchange {
 	struct upstream *up; /* connected, before it is handed on */
 	int server_fd;       /* of a CONNECT, likewise; -1: none */
 	bool reused, retried;
-	bool paced_by_rule; /* out of a bucket that is the config's */
-	bool unlogged;      /* a rule keeps it out of the access log */
-	bool stands;        /* as a tunnel, among the others */
+	bool unlogged; /* a rule keeps it out of the access log */
+	bool stands;   /* as a tunnel, among the others */
 	LIST_ENTRY(exchange) tunnels;
 
 	struct text text; /* the proxy's own answer */
@@ -131,9 +127,15 @@ static void exchange_log(const struct exchange *x)
 	accesslog_write(x->services->accesslog, &entry);
 }
 
+static struct admission_gate exchange_gate(const struct exchange *x)
+{
+	return (struct admission_gate){x->services->limit, &x->config->limits.rules, x->intake};
+}
+
 static void exchange_close(struct exchange *x)
 {
 	struct metrics *metrics = x->services->metrics;
+	struct admission_gate gate = exchange_gate(x);
 
 	if (!x->unlogged)
 		exchange_log(x);
@@ -148,13 +150,9 @@ static void exchange_close(struct exchange *x)
 		close(x->server_fd);
 	if (x->stands)
 		LIST_REMOVE(x, tunnels);
-	if (x->tunnelling)
-		limit_end_tunnel(x->tunnelling);
-	limit_end_exchange(x->services->limit, x->origin);
+	admission_end(&x->admission, &gate);
 	text_done(&x->text);
 	recycle_free(x->route);
-	if (x->paced_by_rule)
-		wire_unpace(intake_wire(x->intake));
 	config_unref(x->config);
 	intake_finish(x->intake, x->end);
 	recycle_free(x);
@@ -325,40 +323,16 @@ static enum outcome exchange_refused(struct exchange *x, enum limit_rule rule, u
 	return failed(x, fail, NULL);
 }
 
-/* What may become a tunnel is counted as one from the start: too late to refuse it afterwards. */
-static enum outcome exchange_admit_limited(struct exchange *x)
-{
-	const struct limit_rules *rules = &x->config->limits.rules;
-	struct limit_account *account = intake_account(x->intake);
-	bool tunnel = slice_is(x->head->method, "CONNECT") || x->head->upgrade;
-	uint64_t now = (uint64_t)x->began.tv_sec * 1000000000 + (uint64_t)x->began.tv_nsec, wait;
-	enum limit_rule rule;
-
-	if (!account)
-		return failed(x, FAIL_NO_MEMORY, NULL);
-	rule = limit_request(x->services->limit, rules, account, tunnel, now, &wait);
-	if (rule != LIMIT_NONE)
-		return exchange_refused(x, rule, wait);
-	if (tunnel)
-		x->tunnelling = account;
-	if (rules->client_bandwidth > 0) {
-		x->allowance.bucket = limit_bandwidth(account);
-		x->allowance.rate = (uint32_t)rules->client_bandwidth;
-	}
-	return wire_pace(intake_wire(x->intake), x->allowance) == 0
-		   ? NEXT
-		   : failed(x, FAIL_NO_MEMORY, NULL);
-}
-
 static enum outcome exchange_admit(struct exchange *x)
 {
-	if (acl_allows_client(x->config->acl, intake_client(x->intake))) {
-		if (limit_is_for_clients(&x->config->limits.rules))
-			return exchange_admit_limited(x);
-		wire_unpace(intake_wire(x->intake));
-		return NEXT;
-	}
-	return failed(x, FAIL_CLIENT_DENIED, NULL);
+	uint64_t now = (uint64_t)x->began.tv_sec * 1000000000 + (uint64_t)x->began.tv_nsec, wait;
+	struct admission_gate gate = exchange_gate(x);
+	enum limit_rule rule;
+
+	if (!acl_allows_client(x->config->acl, intake_client(x->intake)))
+		return failed(x, FAIL_CLIENT_DENIED, NULL);
+	rule = admission_request(&x->admission, &gate, x->head, now, &wait);
+	return rule == LIMIT_NONE ? NEXT : exchange_refused(x, rule, wait);
 }
 
 /* ---- login ------------------------------------------------------------------------------ */
@@ -416,44 +390,33 @@ static void exchange_drop_route(struct exchange *x)
 	x->route = NULL;
 }
 
-/* For rules. */
-static void exchange_introduce(
-    const struct exchange *x, const struct htpasswd_user *user, struct route *route)
+static struct route_asker exchange_asker(const struct exchange *x)
 {
-	const struct entrance *listener = intake_listener(x->intake);
-
-	route->door = x->services->door;
-	route->source = listener->source;
-	route->facts.client = intake_client(x->intake);
-	route->facts.listener = listener->name;
-	route->facts.now = x->began_at;
-	if (user) {
-		route->facts.user = user->name;
-		route->facts.groups = user->groups;
-		route->facts.group_count = user->group_count;
-	}
+	return (struct route_asker){.client = intake_client(x->intake),
+	    .user = x->user,
+	    .listener = intake_listener(x->intake),
+	    .door = x->services->door,
+	    .now = x->began_at};
 }
 
 static enum fail exchange_read_target(struct exchange *x, const char **ret_why)
 {
+	struct route_asker asker = exchange_asker(x);
 	enum fail fail;
 
 	x->route = recycle_alloc(sizeof(*x->route));
 	if (!x->route)
 		return FAIL_NO_MEMORY;
-	fail = route_read(x->route, x->head, ret_why);
-	if (fail == FAIL_NONE)
-		exchange_introduce(x, x->user, x->route);
-	else
+	fail = route_read(x->route, x->head, &asker, ret_why);
+	if (fail != FAIL_NONE)
 		exchange_drop_route(x);
 	return fail;
 }
 
 static enum outcome exchange_admit_to_origin(struct exchange *x)
 {
-	const struct route *to = x->route;
-	enum limit_rule rule = limit_exchange(x->services->limit, &x->config->limits.rules,
-	    route_host(to), to->target.port, &x->origin);
+	struct admission_gate gate = exchange_gate(x);
+	enum limit_rule rule = admission_origin(&x->admission, &gate, x->route);
 
 	return rule == LIMIT_NONE ? NEXT : exchange_refused(x, rule, 0);
 }
@@ -481,18 +444,6 @@ static enum outcome exchange_ruled(struct exchange *x, enum fail fail, const cha
 	log_debug("access.rules[%u], line %u, denies %s:%u", verdict->rule->number,
 	    verdict->rule->line, x->route->target.host, (unsigned)x->route->target.port);
 	return failed(x, fail, verdict->rule->say);
-}
-
-/* From now on its bytes are the rule's, no more the client's. */
-static int exchange_pace(struct exchange *x)
-{
-	struct allowance allowance = acl_allowance(&x->route->verdict);
-
-	if (!allowance.bucket || x->paced_by_rule)
-		return 0;
-	x->allowance = allowance;
-	x->paced_by_rule = true;
-	return wire_pace(intake_wire(x->intake), allowance);
 }
 
 static enum outcome exchange_judge(struct exchange *x)
@@ -523,16 +474,20 @@ static enum outcome exchange_judge(struct exchange *x)
 
 static enum outcome exchange_arrived(struct exchange *x, const struct approach_result *result)
 {
+	struct admission_gate gate = exchange_gate(x);
+
 	x->up = result->up;
 	x->server_fd = result->fd;
 	x->destination = result->address;
 	x->reused = result->reused;
+	if (result->fail != FAIL_NONE)
+		return exchange_ruled(x, result->fail, result->why);
 	/* Which of its addresses it would be was not known. */
-	if (result->fail == FAIL_NONE && acl_rules(x->config->acl))
+	if (acl_rules(x->config->acl))
 		(void)route_review(x->route, x->config, &result->address);
-	if (result->fail == FAIL_NONE && exchange_pace(x) != 0)
+	if (admission_rule(&x->admission, &gate, acl_allowance(&x->route->verdict)) != 0)
 		return failed(x, FAIL_NO_MEMORY, NULL);
-	return exchange_ruled(x, result->fail, result->why);
+	return exchange_ruled(x, FAIL_NONE, NULL);
 }
 
 static void exchange_on_arrived(const struct approach_result *result, void *arg)
@@ -581,7 +536,7 @@ static void exchange_join(struct exchange *x, struct upstream *up, const char *g
 	struct junction_sides sides = {.intake = x->intake,
 	    .up = up,
 	    .server_fd = x->server_fd,
-	    .allowance = x->allowance,
+	    .allowance = x->admission.allowance,
 	    .greeting = greeting,
 	    .lifetime_s = x->config->timeouts.tunnel_lifetime};
 
@@ -591,7 +546,7 @@ static void exchange_join(struct exchange *x, struct upstream *up, const char *g
 	if (x->junction) {
 		LIST_INSERT_HEAD(&x->services->tunnels, x, tunnels);
 		x->stands = true;
-		x->paced_by_rule = false; /* the client's wire is gone */
+		admission_detach(&x->admission);
 		/* It may stand for days. */
 		exchange_drop_route(x);
 		text_done(&x->text);
@@ -613,30 +568,13 @@ static enum outcome exchange_tunnel(struct exchange *x)
 	return WAIT;
 }
 
-/* Whether this configuration would let the tunnel through to where it stands. */
-static enum fail exchange_review(struct exchange *x, const struct config *config)
+/* Whether the newest configuration would let the tunnel through to where it stands. */
+static enum fail exchange_review(struct exchange *x)
 {
-	const struct htpasswd_user *user = NULL;
-	const char *why = NULL;
-	struct route route;
-	enum fail fail;
+	struct route_asker asker = exchange_asker(x);
 
-	if (!acl_allows_client(config->acl, intake_client(x->intake)))
-		return FAIL_CLIENT_DENIED;
-	if (x->user && config->auth.table) {
-		user = htpasswd_find(
-		    config->auth.table, (struct slice){x->user->name, strlen(x->user->name)});
-		if (!user)
-			return FAIL_AUTH_REQUIRED;
-	}
-	fail = route_read(&route, x->head, &why);
-	if (fail != FAIL_NONE)
-		return fail;
-	exchange_introduce(x, user, &route);
-	route.facts.now = time(NULL);
-	fail = route_review(&route, config, &x->destination);
-	x->listed = fail == FAIL_BLOCKLIST ? route.listed : NULL;
-	return fail;
+	asker.now = time(NULL);
+	return route_recheck(x->head, &asker, x->services->config, &x->destination, &x->listed);
 }
 
 void exchange_review_tunnels(const struct exchange_services *services)
@@ -644,7 +582,7 @@ void exchange_review_tunnels(const struct exchange_services *services)
 	struct exchange *x, *next;
 
 	for (x = LIST_FIRST(&services->tunnels); x; x = next) {
-		enum fail fail = exchange_review(x, services->config);
+		enum fail fail = exchange_review(x);
 
 		next = LIST_NEXT(x, tunnels);
 		if (fail == FAIL_NONE)
@@ -720,7 +658,7 @@ static enum outcome exchange_relay(struct exchange *x)
 	    .head = x->head,
 	    .target = &x->route->target,
 	    .max_forwards = x->max_forwards,
-	    .allowance = x->allowance};
+	    .allowance = x->admission.allowance};
 	struct upstream *up = x->up;
 
 	if (x->route->target.form == TARGET_AUTHORITY)

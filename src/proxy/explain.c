@@ -71,11 +71,6 @@ static bool split(struct explanation *e, const char *text)
 	return true;
 }
 
-static struct slice slice_of(const char *text)
-{
-	return (struct slice){text, strlen(text)};
-}
-
 /* What browsers make of https://host/: CONNECT host:443. */
 static void make_tunnel(char *method, char *url)
 {

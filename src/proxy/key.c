@@ -207,11 +207,6 @@ bool key_is_group(const char *name)
 	return false;
 }
 
-static struct slice slice_of(const char *text)
-{
-	return (struct slice){text, strlen(text)};
-}
-
 /* Edits that make b of a (Levenshtein); more than any limit when one is too long. */
 static size_t edit_distance(struct slice a, struct slice b)
 {

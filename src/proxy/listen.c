@@ -14,7 +14,7 @@ static int read_address(const config_setting_t *at, struct listen *listen)
 	const char *text = config_setting_get_string(at);
 	uint16_t port = listen->addr.port;
 
-	if (text == NULL || addr_parse((struct slice){text, strlen(text)}, &listen->addr) < 0)
+	if (text == NULL || addr_parse(slice_of(text), &listen->addr) < 0)
 		return -1;
 	listen->addr.port = port;
 	return 0;
@@ -45,8 +45,7 @@ static int read_source(const config_setting_t *at, struct listen *listen)
 {
 	const char *text = config_setting_get_string(at);
 
-	return text == NULL ? -1
-			    : source_parse((struct slice){text, strlen(text)}, &listen->source);
+	return text == NULL ? -1 : source_parse(slice_of(text), &listen->source);
 }
 
 static const struct part {

@@ -9,11 +9,6 @@
 #include "http/head.h"
 #include "policy/special.h"
 
-static struct slice slice_of(const char *text)
-{
-	return (struct slice){text, strlen(text)};
-}
-
 bool notation_is_name(const char *text)
 {
 	return head_is_token(slice_of(text));

@@ -164,8 +164,8 @@ int passwd_run(const char *name)
 	struct line line;
 	int status = EX_OK;
 
-	if (!basic_is_name((struct slice){name, strlen(name)}) || name[0] == '#' ||
-	    name[0] == ' ' || name[strlen(name) - 1] == ' ') {
+	if (!basic_is_name(slice_of(name)) || name[0] == '#' || name[0] == ' ' ||
+	    name[strlen(name) - 1] == ' ') {
 		fprintf(stderr,
 		    "penstock: a user's name has 1 to %d bytes, no colon and no controls, no # in "
 		    "front, no space at either end\n",

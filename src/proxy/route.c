@@ -5,15 +5,34 @@
 
 #include "http/head.h"
 #include "policy/blocklist.h"
+#include "policy/htpasswd.h"
 #include "proxy/config.h"
 #include "proxy/door.h"
+#include "proxy/entrance.h"
 
-enum fail route_read(struct route *route, const struct head *head, const char **ret_why)
+static struct acl_facts route_asked(const struct route_asker *asker, const struct head *head)
+{
+	struct acl_facts facts = {.client = asker->client,
+	    .method = head->method,
+	    .listener = asker->listener->name,
+	    .now = asker->now};
+
+	if (asker->user) {
+		facts.user = asker->user->name;
+		facts.groups = asker->user->groups;
+		facts.group_count = asker->user->group_count;
+	}
+	return facts;
+}
+
+enum fail route_read(struct route *route, const struct head *head, const struct route_asker *asker,
+    const char **ret_why)
 {
 	route->addr_count = 0;
-	route->source = (struct source){0};
+	route->door = asker->door;
+	route->source = asker->listener->source;
 	route->listed = NULL;
-	route->facts = (struct acl_facts){.method = head->method};
+	route->facts = route_asked(asker, head);
 	route->verdict = (struct acl_verdict){.outcome = ACL_ALLOWED};
 	return target_parse(head->method, head->target, &route->target, ret_why);
 }
@@ -43,7 +62,7 @@ static struct acl_facts route_facts(
 	place->is_address = acl_rules(acl) && addr_parse_loose(facts.host, &place->address) == 0;
 	if (place->is_address) {
 		addr_format_ip(&place->address, place->text);
-		facts.host = (struct slice){place->text, strlen(place->text)};
+		facts.host = slice_of(place->text);
 	}
 	return facts;
 }
@@ -159,6 +178,30 @@ enum fail route_review(struct route *route, const struct config *config, const s
 	facts.address = to;
 	acl_judge(config->acl, &facts, &route->verdict);
 	return route->verdict.outcome == ACL_DENIED ? route->verdict.fail : FAIL_NONE;
+}
+
+enum fail route_recheck(const struct head *head, const struct route_asker *asker,
+    const struct config *config, const struct addr *to, const struct blocklist_list **ret_listed)
+{
+	const struct htpasswd *users = config->auth.table;
+	struct route_asker now = *asker;
+	const char *why = NULL;
+	struct route route;
+	enum fail fail;
+
+	*ret_listed = NULL;
+	if (!acl_allows_client(config->acl, asker->client))
+		return FAIL_CLIENT_DENIED;
+	if (asker->user)
+		now.user = users ? htpasswd_find(users, slice_of(asker->user->name)) : NULL;
+	if (asker->user && users && !now.user)
+		return FAIL_AUTH_REQUIRED;
+	fail = route_read(&route, head, &now, &why);
+	if (fail == FAIL_NONE)
+		fail = route_review(&route, config, to);
+	if (fail == FAIL_BLOCKLIST)
+		*ret_listed = route.listed;
+	return fail;
 }
 
 enum fail route_unreachable(int error)

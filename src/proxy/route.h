@@ -20,7 +20,9 @@
 struct blocklist_list;
 struct config;
 struct door;
+struct entrance;
 struct head;
+struct htpasswd_user;
 
 struct route {
 	struct target target;
@@ -33,8 +35,18 @@ struct route {
 	struct addr addrs[RESOLVER_ADDRS_MAX]; /* with the target's port, once they are vetted */
 };
 
-/* The target of a request, and its facts; *ret_why is a sentence, or NULL. */
-enum fail route_read(struct route *route, const struct head *head, const char **ret_why);
+/* Who asks; all is borrowed. */
+struct route_asker {
+	const struct addr *client;
+	const struct htpasswd_user *user; /* NULL: nobody in particular */
+	const struct entrance *listener;  /* where the client came in */
+	const struct door *door;          /* where nobody is led */
+	int64_t now;                      /* seconds since 1970 */
+};
+
+/* The target of a request, and what rules may ask for; *ret_why is a sentence, or NULL. */
+enum fail route_read(struct route *route, const struct head *head, const struct route_asker *asker,
+    const char **ret_why);
 
 struct slice route_host(const struct route *route);
 
@@ -52,6 +64,13 @@ enum fail route_add(struct route *route, const struct resolver_answer *answer,
 
 /* By name and this one address, to which it leads; the verdict is the one on that. */
 enum fail route_review(struct route *route, const struct config *config, const struct addr *to);
+
+/*
+ * Whether a configuration would let what stands through to there, the user by its name.
+ * FAIL_BLOCKLIST: *ret_listed is the list; else it is NULL.
+ */
+enum fail route_recheck(const struct head *head, const struct route_asker *asker,
+    const struct config *config, const struct addr *to, const struct blocklist_list **ret_listed);
 
 /* What it is when none of the addresses could be connected to, with this errno. */
 enum fail route_unreachable(int error);

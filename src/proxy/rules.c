@@ -28,11 +28,6 @@ struct reader {
 /* What a value of a condition may be.  Its text is filled in: all is borrowed.  0 or -1. */
 typedef int value_fn(struct reader *r, const char *text, struct rule_value *ret);
 
-static struct slice slice_of(const char *text)
-{
-	return (struct slice){text, strlen(text)};
-}
-
 static int refuse(const struct reader *r, const struct clause_part *part, const char *must)
 {
 	char name[80];

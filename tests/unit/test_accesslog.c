@@ -69,7 +69,7 @@ static struct addr address(const char *text, uint16_t port)
 {
 	struct addr addr;
 
-	assert_int_equal(addr_parse((struct slice){text, strlen(text)}, &addr), 0);
+	assert_int_equal(addr_parse(slice_of(text), &addr), 0);
 	addr.port = port;
 	return addr;
 }

@@ -12,11 +12,6 @@
 #include "policy/acl.h"
 #include "policy/special.h"
 
-static struct slice slice_of(const char *text)
-{
-	return (struct slice){text, strlen(text)};
-}
-
 static struct addr addr_of(const char *text)
 {
 	struct addr a;

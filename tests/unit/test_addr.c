@@ -9,11 +9,6 @@
 
 #include "net/addr.h"
 
-static struct slice slice_of(const char *text)
-{
-	return (struct slice){text, strlen(text)};
-}
-
 static struct addr must_parse(const char *text)
 {
 	struct addr a;

@@ -24,7 +24,7 @@ static struct htpasswd *table_of(const char *text)
 	struct htpasswd_note wrong;
 
 	assert_non_null(table);
-	assert_int_equal(htpasswd_read_users(table, (struct slice){text, strlen(text)}, &wrong), 0);
+	assert_int_equal(htpasswd_read_users(table, slice_of(text), &wrong), 0);
 	return table;
 }
 
@@ -44,7 +44,7 @@ static struct addr addr_of(const char *text)
 {
 	struct addr a;
 
-	assert_int_equal(addr_parse((struct slice){text, strlen(text)}, &a), 0);
+	assert_int_equal(addr_parse(slice_of(text), &a), 0);
 	return a;
 }
 

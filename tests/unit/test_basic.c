@@ -10,11 +10,6 @@
 #include "base/attr.h"
 #include "http/basic.h"
 
-static struct slice slice_of(const char *text)
-{
-	return (struct slice){text, strlen(text)};
-}
-
 static void test_scheme(void **state)
 {
 	static const struct {

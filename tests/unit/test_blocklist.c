@@ -30,7 +30,7 @@ static const char *file(const char *name, const char *text)
 
 static const struct blocklist_list *find(const struct blocklist *b, const char *host)
 {
-	return blocklist_find(b, (struct slice){host, strlen(host)});
+	return blocklist_find(b, slice_of(host));
 }
 
 static void test_names(void **state)

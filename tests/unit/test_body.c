@@ -10,11 +10,6 @@
 #include "http/body.h"
 #include "http/head.h"
 
-static struct slice slice_of(const char *text)
-{
-	return (struct slice){text, strlen(text)};
-}
-
 static void test_of_request(void **state)
 {
 	static const struct {

@@ -18,7 +18,7 @@ static struct addr address(const char *text)
 {
 	struct addr addr;
 
-	assert_int_equal(addr_parse((struct slice){text, strlen(text)}, &addr), 0);
+	assert_int_equal(addr_parse(slice_of(text), &addr), 0);
 	return addr;
 }
 

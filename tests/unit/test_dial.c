@@ -68,7 +68,7 @@ static struct addr must_parse(const char *text, uint16_t port)
 {
 	struct addr a;
 
-	assert_int_equal(addr_parse((struct slice){text, strlen(text)}, &a), 0);
+	assert_int_equal(addr_parse(slice_of(text), &a), 0);
 	a.port = port;
 	return a;
 }
@@ -148,8 +148,7 @@ static void test_sources(void **state)
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
 		int listener = listen_on("127.0.0.1", &at), peer;
 
-		assert_int_equal(
-		    source_parse((struct slice){texts[i], strlen(texts[i])}, &source), 0);
+		assert_int_equal(source_parse(slice_of(texts[i]), &source), 0);
 		c = dial_from(&source, &at);
 		assert_int_equal(c.error, 0);
 		peer = accept(listener, (struct sockaddr *)&sa, &len);

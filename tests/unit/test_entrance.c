@@ -67,7 +67,7 @@ static struct addr parsed(const char *ip, uint16_t port)
 {
 	struct addr addr;
 
-	assert_int_equal(addr_parse((struct slice){ip, strlen(ip)}, &addr), 0);
+	assert_int_equal(addr_parse(slice_of(ip), &addr), 0);
 	addr.port = port;
 	return addr;
 }

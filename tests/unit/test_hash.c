@@ -17,11 +17,6 @@
 #define S256 "HciUDY2qOJt03psEMxGpu.g6U5pcbJpoQ8R9lzFP4uD"
 #define B "abZcXx9VgkRkF.3kA2H1eOnOVf9z3tH2bThQJCz7f9jShyDVILtju"
 
-static struct slice slice_of(const char *text)
-{
-	return (struct slice){text, strlen(text)};
-}
-
 static void test_complaints(void **state)
 {
 	static const struct {

@@ -13,11 +13,6 @@
 #include "base/text.h"
 #include "http/headers.h"
 
-static struct slice slice_of(const char *text)
-{
-	return (struct slice){text, strlen(text)};
-}
-
 static struct head request_of(const char *text)
 {
 	const char *why = "";

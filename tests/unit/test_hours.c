@@ -9,11 +9,6 @@
 
 #include "policy/hours.h"
 
-static struct slice slice_of(const char *text)
-{
-	return (struct slice){text, strlen(text)};
-}
-
 static bool holds(const char *text, unsigned minute)
 {
 	struct hours_span spans[HOURS_SPANS];

@@ -20,7 +20,7 @@ static struct addr addr_of(const char *text)
 {
 	struct addr a;
 
-	assert_int_equal(addr_parse((struct slice){text, strlen(text)}, &a), 0);
+	assert_int_equal(addr_parse(slice_of(text), &a), 0);
 	return a;
 }
 
@@ -192,7 +192,7 @@ static void test_requests_and_tunnels(void **state)
 static enum limit_rule begin(struct limit *limit, const struct limit_rules *rules, const char *host,
     uint16_t port, struct limit_origin **ret_origin)
 {
-	return limit_exchange(limit, rules, (struct slice){host, strlen(host)}, port, ret_origin);
+	return limit_exchange(limit, rules, slice_of(host), port, ret_origin);
 }
 
 static void test_origins(void **state)

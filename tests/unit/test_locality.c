@@ -14,7 +14,7 @@ static bool is_local(struct locality *l, const char *text)
 {
 	struct addr addr;
 
-	assert_int_equal(addr_parse((struct slice){text, strlen(text)}, &addr), 0);
+	assert_int_equal(addr_parse(slice_of(text), &addr), 0);
 	return locality_has(l, &addr);
 }
 

@@ -71,7 +71,7 @@ static void test_names(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct name n;
-		int result = name_parse((struct slice){cases[i].text, strlen(cases[i].text)}, &n);
+		int result = name_parse(slice_of(cases[i].text), &n);
 
 		if ((result == 0) != (cases[i].name != NULL))
 			fail_msg("%s: %d", cases[i].text, result);

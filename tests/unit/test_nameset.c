@@ -17,11 +17,6 @@
 #include "policy/namelist.h"
 #include "policy/nameset.h"
 
-static struct slice slice_of(const char *text)
-{
-	return (struct slice){text, strlen(text)};
-}
-
 /* The length of the name that decides, negative for an exception, 0 for none. */
 static int found(const struct nameset *set, const char *host)
 {

@@ -402,8 +402,7 @@ static void ask(struct fixture *f, struct asker *a, const char *name)
 {
 	a->f = f;
 	f->in_call = true;
-	a->handle =
-	    resolver_lookup(f->resolver, (struct slice){name, strlen(name)}, asker_on_done, a);
+	a->handle = resolver_lookup(f->resolver, slice_of(name), asker_on_done, a);
 	f->in_call = false;
 	assert_non_null(a->handle);
 }

@@ -15,11 +15,6 @@
 
 #define MONDAY_NOON 1704110400 /* 2024-01-01 12:00 UTC */
 
-static struct slice slice_of(const char *text)
-{
-	return (struct slice){text, strlen(text)};
-}
-
 static struct config *config_of(const char *rules)
 {
 	struct config_error error = {""};

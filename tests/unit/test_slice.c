@@ -68,7 +68,7 @@ static void test_trim(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct slice s = slice_trim((struct slice){cases[i].in, strlen(cases[i].in)});
+		struct slice s = slice_trim(slice_of(cases[i].in));
 
 		assert_true(slice_is(s, cases[i].out));
 	}

@@ -19,7 +19,7 @@ static struct source must_parse(const char *text)
 {
 	struct source s;
 
-	if (source_parse((struct slice){text, strlen(text)}, &s) != 0)
+	if (source_parse(slice_of(text), &s) != 0)
 		fail_msg("%s is not read", text);
 	return s;
 }
@@ -51,7 +51,7 @@ static void test_read_and_written(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		struct source s;
 
-		if (source_parse((struct slice){bad[i], strlen(bad[i])}, &s) == 0)
+		if (source_parse(slice_of(bad[i]), &s) == 0)
 			fail_msg("%s is read", bad[i]);
 	}
 	source_format(&none, out);

@@ -13,7 +13,7 @@ static struct addr addr_of(const char *text)
 {
 	struct addr a;
 
-	assert_int_equal(addr_parse((struct slice){text, strlen(text)}, &a), 0);
+	assert_int_equal(addr_parse(slice_of(text), &a), 0);
 	return a;
 }
 

@@ -14,11 +14,6 @@
 #define NAME_253 NAME_63 "." NAME_63 "." NAME_63 "." NAME_61
 #define NAME_61 "abcdefghijklmnopqrstuvwxyz-0123456789-abcdefghijklmnopqrstuvw"
 
-static struct slice slice_of(const char *text)
-{
-	return (struct slice){text, strlen(text)};
-}
-
 /* Parse a copy of exactly its size, so that a look behind its end is seen. */
 static enum fail parse_copy(
     const char *method, struct slice text, struct target *ret_target, const char **ret_why)
