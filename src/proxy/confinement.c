@@ -73,6 +73,8 @@ static int drop_root(const struct config *config, const char *path)
 	check_reload(&identity, config->auth.groups);
 	for (size_t i = 0; i < config->written.blocklists.count; i++)
 		check_reload(&identity, config->written.blocklists.items[i]);
+	for (size_t i = 0; i < config->list_count; i++)
+		check_reload(&identity, config->lists[i].path);
 	return 0;
 }
 

@@ -136,6 +136,8 @@ static int check_user_files(const struct rehearsal *r)
 		note_unreadable(r, r->config->auth.groups);
 		for (size_t i = 0; i < r->config->written.blocklists.count; i++)
 			note_unreadable(r, r->config->written.blocklists.items[i]);
+		for (size_t i = 0; i < r->config->list_count; i++)
+			note_unreadable(r, r->config->lists[i].path);
 	}
 	return 0;
 }

@@ -287,15 +287,23 @@ def test_told_to_end_while_it_reads(served, client, large, signals):
     assert p.wait_exit() == 0
 
 
-def test_a_list_that_has_not_changed_is_not_read_again(served, large):
-    p, _, paths = served({"large.txt": large[0], "ads.txt": "ads.test\n"})
+def test_a_list_that_has_not_changed_is_not_read_again(served, tmp_path, large):
+    """Nor one that a rule names, which tells of its odd line whenever it is read."""
+    named = write(str(tmp_path / "named.txt"), "one.test\nno name\n")
+    rules = [{"host": "@" + named, "action": "deny"}]
+    p, _, paths = served({"large.txt": large[0], "ads.txt": "ads.test\n"}, rules=rules)
+
+    def told():
+        return sum(named in line and "in no format known" in line for line in p.lines)
+
     settled = os.stat(paths[0]).st_ctime + 3
     daemon.poll(lambda: time.time() > settled, "the file's time to be past")
     reload(p, 1)  # those that were too young
     reload(p, 2)
     assert sum("list large (" in line for line in p.lines) == 2
+    before = told()
     reload(p, 3)
-    assert sum("list large (" in line for line in p.lines) == 2
+    assert sum("list large (" in line for line in p.lines) == 2 and told() == before
     write(paths[1], "ads.test\nother.test\n")
     reload(p, 4)
     assert sum("list large (" in line for line in p.lines) == 2
