@@ -9,7 +9,7 @@ ROOMS := base/attr base/slice base/recycle base/spare base/text base/log base/si
 	http/reply http/target http/byte http/field http/scan http/head http/body http/headers http/basic http/home \
 	policy/namelist policy/nameset policy/blocklist policy/special policy/hours policy/catalog policy/rulebook policy/acl policy/limit policy/tempo policy/hash policy/htpasswd policy/auth \
 	proxy/syntax proxy/notation proxy/clause proxy/listen proxy/snapshot proxy/key proxy/load proxy/users proxy/lists proxy/hostfile proxy/rules proxy/config proxy/loader proxy/explain proxy/accesslog proxy/checker proxy/login proxy/tide proxy/entrance proxy/refusal proxy/intake proxy/door proxy/route proxy/admission proxy/pool proxy/origin proxy/upstream proxy/approach proxy/relay proxy/patience proxy/forward proxy/junction proxy/exchange \
-	proxy/places proxy/service proxy/confinement proxy/worker proxy/descriptors proxy/rehearsal proxy/passwd proxy/daemon main
+	proxy/places proxy/service proxy/confinement proxy/worker proxy/porter proxy/descriptors proxy/rehearsal proxy/passwd proxy/daemon main
 
 # ---- what has to be there, as Debian packages -------------------------------------------------
 

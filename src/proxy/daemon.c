@@ -13,8 +13,6 @@
 
 #include "base/log.h"
 #include "base/metrics.h"
-#include "net/addr.h"
-#include "net/listener.h"
 #include "net/locality.h"
 #include "policy/auth.h"
 #include "policy/limit.h"
@@ -23,14 +21,11 @@
 #include "proxy/config.h"
 #include "proxy/confinement.h"
 #include "proxy/descriptors.h"
-#include "proxy/entrance.h"
 #include "proxy/lists.h"
 #include "proxy/loader.h"
-#include "proxy/places.h"
+#include "proxy/porter.h"
 #include "proxy/service.h"
 #include "proxy/worker.h"
-
-#define ROOT_PORTS 1024
 
 _Static_assert(WORKER_MAX <= SERVICE_WORKERS_MAX, "service has too little room");
 
@@ -38,11 +33,10 @@ struct daemon {
 	const char *path;
 	struct config *config;
 	struct worker_shared shared;
-	struct places places;
+	struct porter porter;
 	struct worker *workers[WORKER_MAX];
 	const struct metrics *sets[WORKER_MAX]; /* of each worker; NULL: it has ended */
 	size_t worker_count, ended;
-	bool inherited; /* the places come from the supervisor: `listen` is not looked at */
 	struct service service;
 	struct loader loader;
 	bool again; /* while it loads, it was told to reload */
@@ -95,7 +89,7 @@ static int start_workers(struct daemon *d)
 {
 	int error;
 
-	while (d->worker_count < d->places.workers) {
+	while (d->worker_count < d->porter.places.workers) {
 		if (add_worker(d) != 0)
 			return -1;
 	}
@@ -106,138 +100,9 @@ static int start_workers(struct daemon *d)
 			return -1;
 		}
 	}
+	d->porter.workers = d->workers;
+	d->porter.worker_count = d->worker_count;
 	return 0;
-}
-
-/* ---- places ----------------------------------------------------------------------------- */
-
-/* Takes up the places of a list, or writes why it cannot to text. */
-static int match_places(struct daemon *d, const struct config *config, char *text, size_t size)
-{
-	const struct addr *failed;
-	char where[ADDR_TEXT_MAX];
-
-	if (d->inherited)
-		return 0;
-	if (places_match(&d->places, config->listen, config->listen_count, &failed) == 0)
-		return 0;
-	addr_format(failed, where);
-	snprintf(text, size, "cannot listen on %s: %s%s", where, strerror(errno),
-	    errno == EACCES && failed->port < ROOT_PORTS
-		? "; a port below 1024 takes root, or a socket from systemd"
-		: "");
-	return -1;
-}
-
-/* The places that the supervisor hands us; none is fine. */
-static int inherit_places(struct daemon *d)
-{
-	struct supervisor_sockets sockets = {0};
-	const char *why = NULL;
-	char name[LISTEN_NAME_MAX];
-
-	if (supervisor_take_sockets(&sockets) != 0) {
-		log_error("cannot take the sockets of the service manager: LISTEN_PID, LISTEN_FDS, "
-			  "LISTEN_FDNAMES: %s",
-		    strerror(errno));
-		return -1;
-	}
-	d->inherited = sockets.count > 0;
-	if (d->inherited)
-		log_info("the service manager listens for us; `listen` is not looked at");
-	for (size_t i = 0; i < sockets.count && !why; i++) {
-		int fd = sockets.first_fd + (int)i;
-
-		why = places_adopt(&d->places, fd, sockets.names[i]);
-		if (!why)
-			continue;
-		log_escape(name, sizeof(name), sockets.names[i], strlen(sockets.names[i]));
-		log_error("cannot use socket %d (%s) of the service manager: %s", fd, name, why);
-	}
-	supervisor_sockets_done(&sockets);
-	return why ? -1 : 0;
-}
-
-/* An entrance goes with those orders that need one. */
-static int tell_worker(struct worker *w, const struct place *place, struct worker_order *order)
-{
-	if (order->command == WORKER_LISTEN || order->command == WORKER_RENAME) {
-		order->entrance =
-		    entrance_new(&place->as, &place->at, listener_takes_both(order->fd));
-		if (!order->entrance) {
-			log_error("a worker cannot be told of a listener: out of memory");
-			return -1;
-		}
-	}
-	return worker_tell(w, order);
-}
-
-/* Give the place's sockets to the workers, or ask for them back. */
-static void tell_place(struct daemon *d, struct place *place, enum worker_command command)
-{
-	for (size_t i = 0; i < d->worker_count; i++) {
-		struct worker_order order = {.command = command, .fd = place_socket(place, i)};
-
-		if (order.fd < 0)
-			continue;
-		if (command == WORKER_LISTEN)
-			place->borrowers++;
-		/* Nobody may connect to where nobody accepts. */
-		if (tell_worker(d->workers[i], place, &order) != 0 && command == WORKER_LISTEN)
-			places_return(&d->places, order.fd);
-	}
-}
-
-/* Before the workers are told to reload: names and rules change together. */
-static void rename_places(struct daemon *d)
-{
-	struct place *place;
-
-	for (place = LIST_FIRST(&d->places.all); place; place = LIST_NEXT(place, all)) {
-		if (place_rename(place))
-			tell_place(d, place, WORKER_RENAME);
-	}
-}
-
-static void log_listening(const struct place *place, const char *where)
-{
-	char plain[ADDR_TEXT_MAX];
-
-	addr_format(&place->as.addr, plain);
-	if (place->inherited)
-		log_info("listening on %s (inherited, %s)", where, place->as.name);
-	else if (strcmp(place->as.name, plain) != 0)
-		log_info("listening on %s (%s)", where, place->as.name);
-	else
-		log_info("listening on %s", where);
-}
-
-/* Open what is listed and close what is not. */
-static void settle_places(struct daemon *d)
-{
-	char where[ADDR_TEXT_MAX];
-	struct place *place;
-
-	for (place = LIST_FIRST(&d->places.all); place; place = LIST_NEXT(place, all)) {
-		addr_format(&place->at, where);
-		if (place->state == PLACE_NEW)
-			tell_place(d, place, WORKER_LISTEN);
-		if (place->listed && place->state != PLACE_OPEN) {
-			place_open(place);
-			log_listening(place, where);
-		} else if (!place->listed && place->state == PLACE_OPEN) {
-			place_close(place);
-			log_info("no longer listening on %s", where);
-		}
-	}
-}
-
-static void leave_places(struct daemon *d)
-{
-	struct place *place;
-
-	while ((place = places_due(&d->places)) != NULL)
-		tell_place(d, place, place->inherited ? WORKER_ABANDON : WORKER_LEAVE);
 }
 
 /* ---- running ---------------------------------------------------------------------------- */
@@ -266,7 +131,7 @@ static int prepare(struct daemon *d, const struct config *config)
 		    config->log.access, strerror(errno));
 		return -1;
 	}
-	if (match_places(d, config, why, sizeof(why)) != 0) {
+	if (porter_match(&d->porter, config, why, sizeof(why)) != 0) {
 		log_error("%s: %s; nothing has changed", d->path, why);
 		return -1;
 	}
@@ -282,10 +147,10 @@ static void take_up(struct daemon *d, struct config *config)
 		log_warning("%s: %s has changed, which takes a restart", d->path, key);
 	log_open(config->log.target, config->log.level);
 	descriptors_raise(config, d->worker_count);
-	rename_places(d);
+	porter_rename(&d->porter);
 	lists_log(config);
 	tell_all(d, WORKER_RELOAD, config);
-	settle_places(d);
+	porter_settle(&d->porter);
 	config_unref(d->config);
 	d->config = config;
 	log_info("%s: read again", d->path);
@@ -332,16 +197,11 @@ static void on_loaded(struct daemon *d)
 
 static void drain(struct daemon *d)
 {
-	struct place *place;
-
 	tell_supervisor(d, SUPERVISOR_STOPPING);
 	log_info("finishing what is running");
 	d->draining = true;
 	tell_all(d, WORKER_DRAIN, NULL);
-	for (place = LIST_FIRST(&d->places.all); place; place = LIST_NEXT(place, all)) {
-		if (place->state == PLACE_OPEN)
-			place_close(place);
-	}
+	porter_close(&d->porter);
 }
 
 static void on_signal(struct daemon *d)
@@ -376,7 +236,7 @@ static void on_report(struct daemon *d)
 		return;
 	switch (report.what) {
 	case WORKER_HAS_LEFT:
-		places_return(&d->places, report.fd);
+		places_return(&d->porter.places, report.fd);
 		break;
 	case WORKER_HAS_ENDED:
 		d->ended++;
@@ -395,7 +255,7 @@ static void turn_service(struct daemon *d)
 /* For poll: until something is due. */
 static int patience(const struct daemon *d)
 {
-	int places = places_patience(&d->places);
+	int places = places_patience(&d->porter.places);
 	int service = service_wait_ms(&d->service, service_now_us());
 
 	return places < 0 || (service >= 0 && service < places) ? service : places;
@@ -418,7 +278,7 @@ static void run(struct daemon *d)
 			on_report(d);
 		if (fds[2].revents & POLLIN)
 			on_loaded(d);
-		leave_places(d);
+		porter_leave(&d->porter);
 		turn_service(d);
 	}
 }
@@ -439,9 +299,9 @@ static int serve(struct daemon *d)
 {
 	char why[256];
 
-	if (inherit_places(d) != 0)
+	if (porter_inherit(&d->porter) != 0)
 		return -1;
-	if (match_places(d, d->config, why, sizeof(why)) != 0) {
+	if (porter_match(&d->porter, d->config, why, sizeof(why)) != 0) {
 		log_error("%s", why);
 		return -1;
 	}
@@ -452,7 +312,7 @@ static int serve(struct daemon *d)
 		return -1;
 	}
 	lists_log(d->config);
-	settle_places(d);
+	porter_settle(&d->porter);
 	tell_supervisor(d, SUPERVISOR_READY);
 	run(d);
 	log_totals(d);
@@ -483,13 +343,14 @@ static void unfurnish(struct daemon *d)
 
 int daemon_run(const char *path, struct config *config)
 {
-	struct daemon d = {
-	    .path = path, .config = config, .places = {.workers = worker_wanted(config->workers)}};
+	struct daemon d = {.path = path,
+	    .config = config,
+	    .porter.places.workers = worker_wanted(config->workers)};
 	int result = -1;
 
 	log_open(config->log.target, config->log.level);
 	event_set_log_callback(on_libevent_log);
-	descriptors_raise(config, d.places.workers);
+	descriptors_raise(config, d.porter.places.workers);
 	furnish(&d);
 	service_init(&d.service);
 	d.signal_fd = watch_signals();
@@ -501,7 +362,7 @@ int daemon_run(const char *path, struct config *config)
 		result = serve(&d);
 		for (size_t i = 0; i < d.worker_count; i++)
 			worker_free(d.workers[i]);
-		places_done(&d.places);
+		places_done(&d.porter.places);
 		close(d.report_fds[0]);
 		close(d.report_fds[1]);
 	}
