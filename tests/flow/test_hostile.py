@@ -438,25 +438,24 @@ def test_of_mixed_addresses_only_public_ones_are_dialled(proxy, field, names, me
 
 
 class Rebinding:
-    """A name server: for the first question a name is public, and on loopback from then on."""
+    """A name server: names are public until it turns them, and on loopback from then on."""
 
     def __init__(self):
         self.sock = socket.socket(type=socket.SOCK_DGRAM)
         self.sock.bind(("127.0.0.1", 0))
         self.address = "127.0.0.1:%d" % self.sock.getsockname()[1]
-        self.asked = {}
+        self.turned = False
         threading.Thread(target=self._serve, daemon=True).start()
 
     def _answer(self, query):
         end = query.index(b"\0", 12) + 5
         (kind,) = struct.unpack("!H", query[end - 4 : end - 2])
         question = query[12:end]
-        count = self.asked[question] = self.asked.get(question, 0) + 1
         family, public, own = {
             1: (socket.AF_INET, PUBLIC, "127.0.0.1"),
             28: (socket.AF_INET6, PUBLIC_IPV6, "::1"),
         }[kind]
-        data = socket.inet_pton(family, public if count == 1 else own)
+        data = socket.inet_pton(family, own if self.turned else public)
         head = query[:2] + struct.pack("!HHHHH", 0x8180, 1, 1, 0, 0)
         return head + question + struct.pack("!HHHIH", 0xC00C, kind, 1, 0, len(data)) + data
 
@@ -494,8 +493,12 @@ def test_rebinding_never_reaches_the_second_address(proxy, field, rebinding, met
     authority = f"rebind.test:{first}"
     target = authority if method == "CONNECT" else f"http://{authority}/"
     assert field.ask(p, method, target).status == (200 if first == 8080 else 502)
-    field.assert_refused(p, method, [target] * 5)
-    assert [line.end for line in p.access(6)].count("address_denied") == 5
+    rebinding.turned = True
+    # While the other family's answer is on its way, what was known before still holds.
+    while (head := field.ask(p, method, target)) and head.status != 403:
+        assert head.status == (200 if first == 8080 else 502)
+    field.assert_refused(p, method, [target] * 4)
+    assert [line.end for line in p.access(6)].count("address_denied") >= 4
 
 
 # ---- a reload -----------------------------------------------------------------------------------
