@@ -1,12 +1,13 @@
 /*
  * lists -- what a blocklist of a million names costs: to load, to hold, to look up in.
  *
- *     lists [NAMES]
+ *     lists [NAMES [SLACK]]
  *
  * Writes a list in the hosts format, as the large public ones are, reads it ROUNDS times, and looks
  * up hosts of which a half are on it or below a name on it.  Prints the best of the rounds; ends
  * with 1 when one figure is above its limit.  Times are of the CPU: other work on the machine does
- * not count.
+ * not count, but for what it does to the caches.  Where that is not in one's hand, a time may be
+ * SLACK times its limit.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -154,7 +155,8 @@ int main(int argc, char **argv)
 {
 	size_t names = argc > 1 ? strtoul(argv[1], NULL, 10) : NAMES_DEFAULT, found = 0;
 	char path[] = "/tmp/penstock-list-XXXXXX";
-	double load_s = 1e9, lookup_ns = 1e9, before, held = 0, peak = 0, one;
+	double slack = argc > 2 ? strtod(argv[2], NULL) : 1, load_s = 1e9, lookup_ns = 1e9, before,
+	       held = 0, peak = 0, one;
 	struct nameset *set = NULL;
 	char *hosts = make_hosts(names);
 	int fd = mkstemp(path);
@@ -184,10 +186,10 @@ int main(int argc, char **argv)
 	unlink(path);
 	printf("%zu lines, %zu different names; %zu of %zu hosts are on the list\n", names,
 	    nameset_facts(set)->names, found, HOSTS);
-	good = judge("loading", load_s, LOAD_S_MAX, "s of CPU");
+	good = judge("loading", load_s, LOAD_S_MAX * slack, "s of CPU");
 	good &= judge("held", held / (double)names, BYTES_MAX, "bytes a name");
 	good &= judge("at its peak", peak / (double)names, BYTES_MAX, "bytes a name");
-	good &= judge("a lookup", lookup_ns, LOOKUP_NS_MAX, "ns");
+	good &= judge("a lookup", lookup_ns, LOOKUP_NS_MAX * slack, "ns");
 	good &= found >= HOSTS / 4;
 	nameset_unref(set);
 	free(hosts);
