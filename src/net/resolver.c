@@ -159,8 +159,8 @@ static void lookup_tell_half(struct lookup *l)
 	struct resolver_query *q;
 
 	l->telling = true;
-	TAILQ_FOREACH(q, &l->askers, link)
-	query_ready(q);
+	for (q = TAILQ_FIRST(&l->askers); q; q = TAILQ_NEXT(q, link))
+		query_ready(q);
 }
 
 static void lookup_on_delay(evutil_socket_t fd, short what, void *arg)
