@@ -64,7 +64,8 @@ static void scan_number(struct scan *s)
 
 	if (!fits && *end != '.' && *end != 'e' && *end != 'E') {
 		memset(s->pos, '0', (size_t)(end - s->pos));
-		memcpy(end - 10, INT_MOST, 10);
+		for (size_t i = 0; i < 10; i++)
+			end[(ptrdiff_t)i - 10] = INT_MOST[i];
 	}
 	s->pos = end;
 }
