@@ -108,6 +108,11 @@ void connector_add(struct connector *c, const struct addr *addrs, size_t count)
 	race_add(c->race, addrs, count);
 }
 
+void connector_hurry(struct connector *c, const struct addr *to)
+{
+	race_hurry(c->race, to);
+}
+
 void connector_expect(struct connector *c, bool more)
 {
 	race_expect(c->race, more);

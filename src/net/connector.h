@@ -27,8 +27,9 @@ struct connector *connector_start(struct event_base *base, const struct source *
     const struct addr *addrs, size_t count, struct timeval total, connector_done_fn *done,
     void *arg);
 
-/* More addresses, and whether there will be any: see race. */
+/* More addresses, one that is known to answer, and whether there will be any: see race. */
 void connector_add(struct connector *c, const struct addr *addrs, size_t count);
+void connector_hurry(struct connector *c, const struct addr *to);
 void connector_expect(struct connector *c, bool more);
 
 void connector_cancel(struct connector *c);

@@ -178,16 +178,22 @@ static void race_try_soon(struct race *race)
 		event_active(&race->timer, EV_TIMEOUT, 1);
 }
 
+/* Where one waits and two are under way, the older gives way. */
+static void race_make_way(struct race *race)
+{
+	if (race->running_count < RACE_AT_ONCE || !race_has_waiting(race))
+		return;
+	race_drop(race, 0);
+	race_note(race, ETIMEDOUT);
+}
+
 static void race_on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct race *race = arg;
 
 	(void)fd;
 	(void)what;
-	if (race_has_waiting(race) && race->running_count == RACE_AT_ONCE) {
-		race_drop(race, 0);
-		race_note(race, ETIMEDOUT);
-	}
+	race_make_way(race);
 	if (race_try_next(race))
 		return;
 	race->due = true;
@@ -213,6 +219,23 @@ static void race_queue(struct race *race, const struct addr *addrs, size_t count
 		if (queue->count < RACE_ATTEMPTS_MAX)
 			queue->addrs[queue->count++] = addrs[i];
 	}
+}
+
+/* In front of its family, whose turn it is; the last gives up its place. */
+static void race_queue_first(struct race *race, const struct addr *to)
+{
+	struct race_queue *queue = &race->queues[to->family == AF_INET6];
+	size_t waiting;
+
+	if (queue->next > 0) {
+		queue->next--;
+	} else {
+		waiting = queue->count < RACE_ATTEMPTS_MAX ? queue->count : RACE_ATTEMPTS_MAX - 1;
+		memmove(&queue->addrs[1], &queue->addrs[0], waiting * sizeof(*to));
+		queue->count = waiting + 1;
+	}
+	queue->addrs[queue->next] = *to;
+	race->turn = to->family == AF_INET6;
 }
 
 /* ---- for the owner ---------------------------------------------------------------------- */
@@ -256,6 +279,13 @@ void race_add(struct race *race, const struct addr *addrs, size_t count)
 		race_try_soon(race);
 	else if (!event_pending(&race->timer, EV_TIMEOUT, NULL))
 		race_arm(race);
+}
+
+void race_hurry(struct race *race, const struct addr *to)
+{
+	race_queue_first(race, to);
+	race_make_way(race);
+	race_try_soon(race);
 }
 
 void race_expect(struct race *race, bool more)

@@ -53,6 +53,9 @@ void race_cancel(struct race *race);
 /* More addresses, which come late, behind those of their family.  Copies them. */
 void race_add(struct race *race, const struct addr *addrs, size_t count);
 
+/* One that comes late, too, but is known to answer: the next attempt, which begins at once. */
+void race_hurry(struct race *race, const struct addr *to);
+
 /* While more are expected, the race is not lost when it has run out of addresses. */
 void race_expect(struct race *race, bool more);
 

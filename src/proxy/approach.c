@@ -149,11 +149,8 @@ static void approach_extend(struct approach *a, size_t from)
 	size_t count = to->addr_count - from;
 
 	if (count > 0 && approach_prefers(&a->plan, &to->addrs[from], count)) {
-		/* The one that answers, as far as we know: no time for the others. */
-		connector_cancel(a->connector);
-		if (!approach_connect(a))
-			approach_fail(a, FAIL_NO_MEMORY, NULL);
-		return;
+		connector_hurry(a->connector, &to->addrs[from++]);
+		count--;
 	}
 	if (count > 0)
 		connector_add(a->connector, &to->addrs[from], count);

@@ -4,6 +4,7 @@ All happens in two networks of the test's own, with a cable between them: the cl
 the name server in one, the sites in the other.
 """
 
+import queue
 import signal
 import subprocess
 import threading
@@ -13,7 +14,8 @@ import pytest
 
 import space
 from daemon import poll
-from peers import response
+from nameserver import A
+from peers import TIMEOUT, response
 
 pytestmark = pytest.mark.skipif(
     not space.is_possible(), reason="it takes root to make network namespaces"
@@ -119,6 +121,19 @@ def proxy_in(net, proxy, names):
         everywhere = {"allow_addresses": ["0.0.0.0/0", "::/0"]}
         with net.inside:
             resolver = {"servers": [names(lines).address]}
+            return proxy(resolver=resolver, access=everywhere, workers=1, **config)
+
+    return start
+
+
+@pytest.fixture
+def proxy_asking(net, proxy, scripted):
+    """proxy_asking(script, ...): a proxy that asks a scripted name server."""
+
+    def start(script, **config):
+        everywhere = {"allow_addresses": ["0.0.0.0/0", "::/0"]}
+        with net.inside:
+            resolver = {"servers": [scripted(script).address]}
             return proxy(resolver=resolver, access=everywhere, workers=1, **config)
 
     return start
@@ -306,6 +321,49 @@ def test_six_attempts_in_all(net, proxy_in, client):
         c = client(p)
     assert c.get("http://refusing.test:81/").status == 502
     assert p.access()[0].end == "refused"
+    assert net.resets() - before == 6
+
+
+class Families:
+    """A name server's script: all names have these addresses, of which one family may be held back."""
+
+    def __init__(self, *addresses, ttl=60):
+        self.addresses, self.ttl = addresses, ttl
+        self.hold = None
+        self.held = queue.Queue()
+
+    def __call__(self, query):
+        if query.kind == self.hold:
+            self.held.put(query)
+        else:
+            query.addresses(*self.addresses, ttl=self.ttl)
+
+    def release(self):
+        self.held.get(timeout=TIMEOUT).addresses(*self.addresses, ttl=self.ttl)
+
+
+def test_six_attempts_in_all_when_the_remembered_one_comes_late(
+    net, proxy_asking, site, fetch, client
+):
+    refusing = [f"198.51.100.{100 + i}" for i in range(3)]
+    refusing6 = [f"2001:db8:1::{100 + i}" for i in range(5)]
+    for address in refusing:
+        net.outside.ip(f"addr add {address}/24 dev cable")
+    for address in refusing6:
+        net.outside.ip(f"-6 addr add {address}/64 dev cable nodad")
+    s = site()
+    families = Families(SITE[4], *refusing, *refusing6, ttl=0)
+    p = proxy_asking(families, family="prefer-ipv6")
+    fetch(p, "GET", f"a.test:{s.port}")
+    s.stop()
+    families.hold = A
+    before = net.resets()
+    with net.inside:
+        c = client(p)
+    c.request("GET", f"http://a.test:{s.port}/")
+    poll(lambda: net.resets() - before == 5, "all IPv6 addresses to be tried")
+    families.release()
+    assert c.recv_response().status == 502
     assert net.resets() - before == 6
 
 

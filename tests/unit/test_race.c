@@ -35,7 +35,7 @@ struct course {
 	int error;
 	enum when when;
 	size_t late_at;
-	const char *late; /* "": nothing comes */
+	const char *late; /* "": nothing comes; behind a '!': the first is known to answer */
 };
 
 struct runner;
@@ -86,15 +86,18 @@ static void runner_on_late(evutil_socket_t fd, short what, void *arg)
 {
 	struct runner *r = arg;
 	struct addr addrs[ADDRS_MAX];
-	size_t count = addrs_of(r->c->late, addrs);
+	size_t known = r->c->late[0] == '!';
+	size_t count = addrs_of(r->c->late + known, addrs);
 
 	(void)fd;
 	(void)what;
 	if (!r->race)
 		return;
 	r->inside = true;
-	if (count > 0)
-		race_add(r->race, addrs, count);
+	if (known)
+		race_hurry(r->race, &addrs[0]);
+	if (count > known)
+		race_add(r->race, addrs + known, count - known);
 	race_expect(r->race, false);
 	r->inside = false;
 }
@@ -275,6 +278,34 @@ static void test_stagger(void **state)
 		run(&cases[i], moment, never);
 }
 
+/* What comes late and is known to answer waits for nothing, but counts like any other. */
+static void test_hurry(void **state)
+{
+	static const struct course cases[] = {
+	    {"a", "-w", "a1xa", '1', 0, BEGUN, 1, "!1"},
+	    {"ab", "-w", "a1xa", '1', 0, BEGUN, 1, "!1"},
+	    {"ab", "l-w", "ab1xb", '1', 0, FAILED, 1, "!1"},
+	    {"ab1", "lllll", "a2b13", 0, ECONNREFUSED, BEGUN, 1, "!23"},
+	    {"12", "-llw", "1a2bx1", 'b', 0, BEGUN, 1, "!ab"},
+	    {"a", "lrw", "a12", '2', 0, FAILED, 1, "!12"},
+	    {"a", "lr", "a1", 0, EMFILE, FAILED, 1, "!1"},
+	    /* in front of as many as could be tried, and of those that were tried already */
+	    {"abcdef", "-w", "agxa", 'g', 0, BEGUN, 1, "!g"},
+	    {"a123456", "-w", "a7xa", '7', 0, BEGUN, 1, "!7"},
+	    {"abcdef", "llll-w", "abcdegxe", 'g', 0, FAILED, 4, "!g"},
+	    /* six in all */
+	    {"abcdef", "llllll", "abcdef", 0, ECONNREFUSED, FAILED, 5, "!1"},
+	    {"abcde", "llllll", "abcde1", 0, ECONNREFUSED, FAILED, 5, "!123"},
+	};
+	/* two at once */
+	static const struct course third = {"ab", "--w", "abxa1xb", '1', 0, BEGUN, 2, "!1"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		run(&cases[i], never, never);
+	run(&third, moment, never);
+}
+
 /* Two are silent: the older gives way, and the last has its time, too. */
 static void test_share(void **state)
 {
@@ -338,6 +369,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_failures),
 	    cmocka_unit_test(test_stagger),
+	    cmocka_unit_test(test_hurry),
 	    cmocka_unit_test(test_share),
 	    cmocka_unit_test(test_total),
 	    cmocka_unit_test(test_cancel),
