@@ -65,12 +65,15 @@ static bool approach_prefers(const struct approach_plan *plan, struct addr *addr
 	return preference_apply(plan->preference, &origin, addrs, count, deadline_now_ms());
 }
 
-/* A race is over: the next one for this origin begins with its winner. */
+/*
+ * A race is over: the next one for this origin begins with its winner, also where the other
+ * family was not known yet.
+ */
 static void approach_note(const struct approach *a, const struct addr *winner)
 {
 	struct preference_origin origin = approach_origin(&a->plan);
 
-	if (a->plan.route->addr_count > 1)
+	if (a->plan.route->addr_count > 1 || a->query)
 		preference_note(a->plan.preference, &origin, winner, deadline_now_ms());
 }
 

@@ -14,7 +14,7 @@ import pytest
 
 import space
 from daemon import poll
-from nameserver import A
+from nameserver import A, AAAA
 from peers import TIMEOUT, response
 
 pytestmark = pytest.mark.skipif(
@@ -365,6 +365,27 @@ def test_six_attempts_in_all_when_the_remembered_one_comes_late(
     families.release()
     assert c.recv_response().status == 502
     assert net.resets() - before == 6
+
+
+def test_the_winner_is_remembered_when_the_other_family_was_not_known_yet(
+    net, proxy_asking, site, fetch, client
+):
+    s = site()
+    families = Families(SITE[4], DROPPED[6].format(1))
+    p = proxy_asking(families, family="prefer-ipv6")
+    told = []
+    for i in range(ROUNDS):
+        families.hold = AAAA
+        fetch(p, "GET", f"a{i}.test:{s.port}")
+        families.hold = None
+        families.release()
+        # Once this is answered the proxy has heard the other, too.
+        fetch(p, "GET", f"alone{i}.test:{s.port}")
+        told.append(fetch(p, "GET", f"a{i}.test:{s.port}"))
+        if told[-1] < STAGGER:
+            break
+    else:
+        raise AssertionError(f"seconds: {told}")
 
 
 @pytest.mark.parametrize(
