@@ -530,6 +530,22 @@ static void exchange_on_joined(const struct junction_result *result, void *arg)
 	exchange_close(x);
 }
 
+/* End the tunnel unless the newest configuration would let it through to where it stands. */
+static void exchange_review(struct exchange *x)
+{
+	struct route_asker asker = exchange_asker(x);
+	enum fail fail;
+
+	asker.now = time(NULL);
+	fail = route_recheck(x->head, &asker, x->services->config, &x->destination, &x->listed);
+	if (fail == FAIL_NONE)
+		return;
+	x->end = INTAKE_RESET;
+	exchange_cancel(x);
+	(void)(x->listed ? exchange_blocked(x, x->listed) : failed(x, fail, NULL));
+	exchange_close(x);
+}
+
 /* Join both sockets: of a CONNECT, or after an origin has switched protocols. */
 static void exchange_join(struct exchange *x, struct upstream *up, const char *greeting)
 {
@@ -550,6 +566,9 @@ static void exchange_join(struct exchange *x, struct upstream *up, const char *g
 		/* It may stand for days. */
 		exchange_drop_route(x);
 		text_done(&x->text);
+		/* The others were reviewed when the reload came, while this one was on its way. */
+		if (x->config != x->services->config && x->services->config->recheck_tunnels)
+			exchange_review(x);
 		return;
 	}
 	x->fail = FAIL_NO_MEMORY;
@@ -568,29 +587,13 @@ static enum outcome exchange_tunnel(struct exchange *x)
 	return WAIT;
 }
 
-/* Whether the newest configuration would let the tunnel through to where it stands. */
-static enum fail exchange_review(struct exchange *x)
-{
-	struct route_asker asker = exchange_asker(x);
-
-	asker.now = time(NULL);
-	return route_recheck(x->head, &asker, x->services->config, &x->destination, &x->listed);
-}
-
 void exchange_review_tunnels(const struct exchange_services *services)
 {
 	struct exchange *x, *next;
 
 	for (x = LIST_FIRST(&services->tunnels); x; x = next) {
-		enum fail fail = exchange_review(x);
-
 		next = LIST_NEXT(x, tunnels);
-		if (fail == FAIL_NONE)
-			continue;
-		x->end = INTAKE_RESET;
-		exchange_cancel(x);
-		(void)(x->listed ? exchange_blocked(x, x->listed) : failed(x, fail, NULL));
-		exchange_close(x);
+		exchange_review(x);
 	}
 }
 

@@ -1,6 +1,7 @@
 """access.rules: who may go where, and what rules set, through the proxy and by --explain."""
 
 import signal
+import threading
 import time
 
 import pytest
@@ -388,6 +389,41 @@ def test_a_tunnel_that_is_still_allowed_goes_on(proxy, client, origin, names):
     with pytest.raises(Closed):
         gone.recv_some()
     assert stays.get("/").status == 200
+
+
+@pytest.mark.parametrize("method", ["CONNECT", "GET"])
+def test_a_tunnel_that_a_reload_overtakes_is_checked_too(proxy, client, origin, scripted, method):
+    """It is asked for before the reload, and stands only afterwards."""
+    released = threading.Event()
+
+    def script(query):
+        assert released.wait(daemon.TIMEOUT)
+        query.addresses("127.0.0.1")
+
+    def switch(message):
+        fields = [("Upgrade", "x"), ("Connection", "Upgrade")]
+        return response(status="101 Switching Protocols", fields=fields, length=False)
+
+    o, server = origin(serve(switch)), scripted(script)
+    p = proxy(workers=1, resolver={"servers": [server.address]})
+    c = client(p)
+    if method == "CONNECT":
+        c.request("CONNECT", f"a.test:{o.port}")
+    else:
+        fields = [("Upgrade", "x"), ("Connection", "Upgrade")]
+        c.request("GET", f"http://a.test:{o.port}/", fields)
+    server.asked("a.test")
+    p.write_config(
+        access={"recheck_tunnels": "on", "rules": [{"host": "a.test", "action": "deny"}]}
+    )
+    p.signal(signal.SIGHUP)
+    p.wait_line("read again")
+    daemon.poll(lambda: ask(client(p), o, "GET", "a.test").status == 403, "the new rule")
+    released.set()
+    with pytest.raises(Closed) as end:
+        c.recv_all()
+    assert end.value.reset
+    assert p.access(2)[-1].end == "rule_denied"
 
 
 def test_a_bad_rule_changes_nothing(proxy, client, origin):
