@@ -114,6 +114,7 @@ static int read_addresses(
 	if (addr_parse_loose(slice_of(e->host), &literal) == 0) {
 		if (question->address_count > 0)
 			return nonsense(wrong, "the host is an address already", e->host);
+		literal = addr_unmapped(&literal);
 		addr_format_ip(&literal, e->host);
 		e->addresses[e->address_count++] = literal;
 	}

@@ -61,6 +61,7 @@ static struct acl_facts route_facts(
 	facts.listed = route->listed != NULL;
 	place->is_address = acl_rules(acl) && addr_parse_loose(facts.host, &place->address) == 0;
 	if (place->is_address) {
+		place->address = addr_unmapped(&place->address);
 		addr_format_ip(&place->address, place->text);
 		facts.host = slice_of(place->text);
 	}

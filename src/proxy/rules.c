@@ -119,6 +119,7 @@ static int value_host_address(struct reader *r, struct slice text, struct rule_v
 		text = (struct slice){text.ptr + 1, text.len - 2};
 	if (addr_parse_loose(text, &literal) < 0)
 		return -1;
+	literal = addr_unmapped(&literal);
 	addr_format_ip(&literal, canonical);
 	memcpy(r->host, canonical, sizeof(canonical));
 	ret->text = slice_of(r->host);

@@ -48,6 +48,8 @@ CONDITIONS = [
     ({"host": ".a.test"}, "a.test", True, True),
     ({"host": "0x7f.1"}, "127.0.0.1", True, True),
     ({"host": "127.0.0.1"}, "2130706433", True, True),
+    ({"host": "127.0.0.1"}, "::ffff:127.0.0.1", True, True),
+    ({"host": "[::ffff:7f00:1]"}, "127.0.0.1", True, True),
     ({"host": "127.0.0.1"}, "a.test", False, False),
     ({"address": "127.0.0.0/8"}, "127.0.0.1", True, True),
     ({"address": "127.0.0.0/8"}, "a.test", True, True),
