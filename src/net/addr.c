@@ -272,6 +272,16 @@ void network_format(const struct network *n, char out[ADDR_TEXT_MAX])
 	snprintf(out + len, ADDR_TEXT_MAX - len, "/%u", (unsigned)n->bits);
 }
 
+struct network network_unmapped(const struct network *n)
+{
+	struct network plain = {addr_unmapped(&n->base), n->bits};
+
+	if (plain.base.family == n->base.family || n->bits < 96)
+		return *n;
+	plain.bits = (uint8_t)(n->bits - 96);
+	return plain;
+}
+
 bool network_contains(const struct network *n, const struct addr *a)
 {
 	const uint8_t *base, *ip;

@@ -75,6 +75,8 @@ struct network {
  */
 MUST_USE int network_parse(struct slice text, struct network *ret_network);
 void network_format(const struct network *n, char out[ADDR_TEXT_MAX]);
+/* A network of IPv4-mapped addresses as the IPv4 network it stands for; else n itself. */
+struct network network_unmapped(const struct network *n);
 /* False for another family: give it addr_unmapped addresses. */
 bool network_contains(const struct network *n, const struct addr *a);
 

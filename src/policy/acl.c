@@ -42,19 +42,6 @@ void acl_free(struct acl *acl)
 	free(acl);
 }
 
-/* Addresses are judged unmapped, so a network of mapped ones is kept unmapped too. */
-static struct network unmapped(const struct network *network)
-{
-	struct network plain = *network;
-
-	plain.base = addr_unmapped(&network->base);
-	if (plain.base.family != network->base.family && network->bits >= 96)
-		plain.bits = (uint8_t)(network->bits - 96);
-	else
-		plain.base = network->base;
-	return plain;
-}
-
 static int networks_add(struct networks *networks, const struct network *network)
 {
 	struct network *grown =
@@ -63,7 +50,7 @@ static int networks_add(struct networks *networks, const struct network *network
 	if (grown == NULL)
 		return -1;
 	networks->items = grown;
-	networks->items[networks->count++] = unmapped(network);
+	networks->items[networks->count++] = network_unmapped(network);
 	return 0;
 }
 

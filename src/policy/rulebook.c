@@ -118,19 +118,6 @@ static struct slice network_key(const struct addr *a, unsigned bits, char out[17
 	return (struct slice){out, len + 1};
 }
 
-/* Addresses are looked up unmapped, so a network of mapped ones is filed unmapped too. */
-static struct network network_unmapped(const struct network *network)
-{
-	struct network plain = {addr_unmapped(&network->base), network->bits};
-
-	if (plain.base.family == network->base.family)
-		return plain;
-	if (network->bits < 96)
-		return *network;
-	plain.bits = (uint8_t)(network->bits - 96);
-	return plain;
-}
-
 static int add_network(
     struct rulebook *book, enum kind kind, struct lengths *lengths, const struct network *network)
 {

@@ -55,9 +55,13 @@ static int build_exempt(struct config *config)
 	config->auth.exempt = calloc(list->count + 1, sizeof(*config->auth.exempt));
 	if (config->auth.exempt == NULL)
 		return -1;
-	for (size_t i = 0; i < list->count; i++)
-		if (notation_parse_network(list->items[i], &config->auth.exempt[i]) < 0)
+	for (size_t i = 0; i < list->count; i++) {
+		struct network network;
+
+		if (notation_parse_network(list->items[i], &network) < 0)
 			return -1;
+		config->auth.exempt[i] = network_unmapped(&network);
+	}
 	config->auth.exempt_count = list->count;
 	return 0;
 }

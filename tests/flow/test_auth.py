@@ -240,16 +240,17 @@ def test_the_proxys_own_page_is_for_users_too(guarded, client):
 
 def test_exempt_clients(guarded, client, origin):
     o = origin()
-    p = guarded({"exempt": ["127.0.0.2", "127.0.1.0/24"]})
+    p = guarded({"exempt": ["127.0.0.2", "127.0.1.0/24", "::ffff:127.0.2.0/120"]})
     for source, fields, status in (
         ("127.0.0.2", [], 200),
         ("127.0.0.2", [WRONG], 200),
         ("127.0.1.77", [], 200),
+        ("127.0.2.77", [], 200),
         ("127.0.0.3", [], 407),
         ("127.0.0.3", [ANNA], 200),
     ):
         assert client(p, source=source).get(o.url(), fields).status == status, source
-    assert [x.user for x in p.access(5)] == ["-", "-", "-", "-", "anna"]
+    assert [x.user for x in p.access(6)] == ["-"] * 5 + ["anna"]
 
 
 def test_kinds_of_hashes(proxy, client, origin, tmp_path):
