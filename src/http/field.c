@@ -20,6 +20,7 @@ static const struct {
     [10] = {{"connection", FIELD_CONNECTION}, {"user-agent", FIELD_USER_AGENT},
 	{"keep-alive", FIELD_KEEP_ALIVE}},
     [12] = {{"max-forwards", FIELD_MAX_FORWARDS}},
+    [13] = {{"authorization", FIELD_AUTHORIZATION}},
     [14] = {{"content-length", FIELD_CONTENT_LENGTH}},
     [16] = {{"proxy-connection", FIELD_PROXY_CONNECTION}},
     [17] = {{"transfer-encoding", FIELD_TRANSFER_ENCODING}},

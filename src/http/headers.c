@@ -190,6 +190,25 @@ bool headers_may_repeat(const struct head *request)
 	return false;
 }
 
+bool headers_claim_connection(const struct head *request)
+{
+	static const char *const schemes[] = {"ntlm", "negotiate"};
+	const struct field *field;
+
+	for (size_t from = 0; (field = head_find(request, FIELD_AUTHORIZATION, from)) != NULL;
+	     from = (size_t)(field - request->fields) + 1) {
+		const char *blank = memchr(field->value.ptr, ' ', field->value.len);
+		struct slice scheme = {field->value.ptr,
+		    blank ? (size_t)(blank - field->value.ptr) : field->value.len};
+
+		for (size_t i = 0; i < ARRAY_LEN(schemes); i++) {
+			if (slice_is_nocase(scheme, schemes[i]))
+				return true;
+		}
+	}
+	return false;
+}
+
 /* ---- heads ------------------------------------------------------------------------------- */
 
 static void add_field(struct text *out, struct slice name, struct slice value)

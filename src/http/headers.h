@@ -39,6 +39,12 @@ bool headers_keep_alive(const struct head *request);
 bool headers_may_repeat(const struct head *request);
 
 /*
+ * Whether the origin may take its connection for this client's from now on (NTLM, and Negotiate,
+ * RFC 4559 6): nobody else's request may go there.
+ */
+bool headers_claim_connection(const struct head *request);
+
+/*
  * Append the head for the origin: request line in origin-form, always HTTP/1.1, Host from
  * the target first, the client's fields without hop-by-hop ones and Proxy-Authorization, Via.
  * A chunked request says exactly "Transfer-Encoding: chunked", another its Content-Length

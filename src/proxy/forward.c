@@ -405,8 +405,9 @@ static enum upstream_next forward_on_head(const struct head *head, void *arg)
 		return forward_interim(f, head);
 	body_of_response(&down->body, head, f->request.head->method);
 	down->out = forward_framing(f, down->body.kind);
-	f->origin_keep =
-	    down->body.kind != BODY_CLOSE && !head->close && (head->minor == 1 || head->keep_alive);
+	f->origin_keep = down->body.kind != BODY_CLOSE && !head->close &&
+			 (head->minor == 1 || head->keep_alive) &&
+			 !headers_claim_connection(f->request.head);
 	/* A client that is still sending what was refused is told that it need not go on. */
 	if (down->out == BODY_CLOSE || (!f->request_done && head->status >= 300) ||
 	    intake_draining(f->request.intake))

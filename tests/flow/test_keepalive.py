@@ -189,6 +189,23 @@ def test_idle_origin_connection_is_closed(proxy, client, origin):
     assert len(o.accepted()) == 2
 
 
+@pytest.mark.parametrize("scheme", ["NTLM", "Negotiate", "negotiate"])
+def test_connection_that_an_origin_takes_for_one_client_is_no_others(proxy, client, origin, scheme):
+    """NTLM and its like prove who it is once for a connection, and not for each request."""
+
+    def handler(c):
+        who = "nobody"
+        while True:
+            said = c.next_request().get("Authorization", "").split()
+            who = said[1] if said else who
+            c.send(response(who.encode()))
+
+    o = origin(handler)
+    p = proxy(workers=1)
+    assert client(p).get(o.url(), [("Authorization", f"{scheme} YW5uYQ==")]).text == "YW5uYQ=="
+    assert client(p).get(o.url()).text == "nobody"
+
+
 @pytest.mark.parametrize(
     "limits", [{"pool": 0}, {"pool_per_origin": 0}], ids=["pool", "pool_per_origin"]
 )
