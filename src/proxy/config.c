@@ -147,9 +147,10 @@ struct config *config_load_again(
 
 	if (path == NULL)
 		return config_parse("", "defaults", ret_error);
-	if (load_file(path, LOAD_SIZE_MAX, &text) < 0)
+	/* What comes out of a pipe comes once: nothing would be read the second time. */
+	if (load_file(path, help->old == NULL, LOAD_SIZE_MAX, &text) < 0)
 		snprintf(ret_error->message, sizeof(ret_error->message), "%.256s: %s", path,
-		    strerror(errno));
+		    errno == EINVAL ? "it is no file, and cannot be read again" : strerror(errno));
 	else
 		config = parse(&text, path, help, ret_error);
 	text_done(&text);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -319,11 +320,24 @@ int load_text(struct load *l, struct text *text)
 	return result;
 }
 
-int load_file(const char *path, size_t most, struct text *text)
+/* Opening does not wait; reading what is no file would.  Directories say so themselves. */
+static int open_file(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	struct stat info;
+
+	if (fd < 0 || fstat(fd, &info) != 0 || S_ISREG(info.st_mode) || S_ISDIR(info.st_mode))
+		return fd;
+	close(fd);
+	errno = EINVAL;
+	return -1;
+}
+
+int load_file(const char *path, bool pipe, size_t most, struct text *text)
 {
 	char block[4096];
 	ssize_t n;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = pipe ? open(path, O_RDONLY | O_CLOEXEC) : open_file(path);
 	int error;
 
 	if (fd < 0)

@@ -43,9 +43,10 @@ MUST_USE int load_defaults(struct load *l);
 
 /*
  * Append a file's text.  0, or -1 with errno.  Stops behind `most` bytes, so that the caller sees
- * that there are more.
+ * that there are more.  pipe: it may also be a pipe or the like, which may keep us waiting; else
+ * that is EINVAL.
  */
-MUST_USE int load_file(const char *path, size_t most, struct text *text);
+MUST_USE int load_file(const char *path, bool pipe, size_t most, struct text *text);
 
 /* The line where the key of that name, which exists, was set; 0: it was not. */
 unsigned load_line(const struct load *l, const char *name);

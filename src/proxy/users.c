@@ -11,8 +11,8 @@
 
 static int refuse_file(const struct load *l, const char *key, const char *path)
 {
-	return load_refuse(
-	    l, load_line(l, key), key, "cannot read %.256s: %s", path, strerror(errno));
+	return load_refuse(l, load_line(l, key), key, "cannot read %.256s: %s", path,
+	    errno == EINVAL ? "it is no file" : strerror(errno));
 }
 
 static int refuse_line(
@@ -33,7 +33,7 @@ static int read_into(const struct load *l, const char *key, const char *path,
 	struct text text = {0};
 	int result = -1;
 
-	if (load_file(path, HTPASSWD_TEXT_MAX, &text) < 0)
+	if (load_file(path, false, HTPASSWD_TEXT_MAX, &text) < 0)
 		refuse_file(l, key, path);
 	else if (text.failed)
 		load_refuse_memory(l);

@@ -345,6 +345,21 @@ def test_a_bad_file_changes_nothing(guarded, client, origin, users):
     people.assert_unsaid(p, "secret")
 
 
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(guarded, client, origin, users):
+    o = origin()
+    p = guarded()
+    os.unlink(users)
+    os.mkfifo(users)
+    p.signal(signal.SIGHUP)
+    p.wait_line("auth.users: cannot read .*users: it is no file; nothing has changed")
+    assert client(p).get(o.url(), [BERT]).status == 200
+    os.unlink(p.config_path)
+    os.mkfifo(p.config_path)
+    p.signal(signal.SIGHUP)
+    p.wait_line("penstock.conf: it is no file, and cannot be read again; nothing has changed")
+    assert client(p).get(o.url(), [BERT]).status == 200
+
+
 def test_groups_with_strangers_are_warned_of(guarded, client, origin, tmp_path):
     groups = tmp_path / "groups"
     groups.write_text("# who is who\nstaff: anna bert\nold: carl anna\n")
