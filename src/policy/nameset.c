@@ -163,18 +163,23 @@ bool nameset_find(const struct nameset *set, struct slice host, struct nameset_m
 
 /* ---- loading ---------------------------------------------------------------------------- */
 
+/* Then errno says so. */
+static bool is_stopped(const struct nameset *set)
+{
+	if (set->stop == NULL || !atomic_load_explicit(set->stop, memory_order_relaxed))
+		return false;
+	errno = ECANCELED;
+	return true;
+}
+
 static int nameset_on_name(struct slice name, bool exception, void *arg)
 {
 	struct nameset *set = arg;
 	unsigned char *at;
 
-	if (set->stop != NULL && atomic_load_explicit(set->stop, memory_order_relaxed)) {
-		errno = ECANCELED;
-		return -1;
-	}
 	/* The file has grown meanwhile. */
 	if (set->names.size - set->names_len < HEADER_SIZE + name.len) {
-		errno = EFBIG;
+		errno = ESTALE;
 		return -1;
 	}
 	at = entry(set, set->names_len);
@@ -247,10 +252,10 @@ static int build(struct nameset *set)
 		return -1;
 	}
 	measure_buckets(set, &read, set->names_len);
-	for (; at < end; at += HEADER_SIZE + at[0])
+	for (; at < end && !is_stopped(set); at += HEADER_SIZE + at[0])
 		place_name(set, at);
 	pages_free(&read);
-	return 0;
+	return at < end ? -1 : 0;
 }
 
 /* For a list of so many bytes. */
@@ -291,22 +296,39 @@ struct nameset *nameset_parse(struct slice text)
 	return NULL;
 }
 
+/* Returns how many bytes the file has, or -1 with errno. */
+static off_t read_blocks(const struct nameset *set, int fd, struct namelist *list, char *block)
+{
+	off_t total = 0;
+	ssize_t n;
+
+	do {
+		n = is_stopped(set) ? -1 : read(fd, block, BLOCK_SIZE);
+		if (n > 0 && namelist_feed(list, block, (size_t)n) != 0)
+			return -1;
+		total += n > 0 ? n : 0;
+	} while (n > 0 || (n < 0 && errno == EINTR));
+	return n < 0 ? -1 : total;
+}
+
 static int read_names(struct nameset *set, int fd)
 {
 	struct namelist list = {.each = nameset_on_name, .arg = set};
 	char *block = malloc(BLOCK_SIZE);
-	ssize_t n;
-	int result = 0;
+	off_t total;
 
 	if (block == NULL)
 		return -1;
-	do {
-		n = read(fd, block, BLOCK_SIZE);
-		if (n > 0)
-			result = namelist_feed(&list, block, (size_t)n);
-	} while (result == 0 && (n > 0 || (n < 0 && errno == EINTR)));
+	total = read_blocks(set, fd, &list, block);
 	free(block);
-	return n < 0 || result != 0 ? -1 : finish(set, &list);
+	if (total < 0)
+		return -1;
+	/* Somebody writes to it: the half of a list would look like a whole one. */
+	if (total != set->stamp.size) {
+		errno = ESTALE;
+		return -1;
+	}
+	return finish(set, &list);
 }
 
 static int read_stamp(int fd, struct stamp *ret_stamp)

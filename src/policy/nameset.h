@@ -38,7 +38,7 @@ struct nameset_match {
  * Read the file.  old, which may be NULL, was loaded from the same path before: when the file has
  * not changed since then, it is returned, counted once more.  *stop (may be NULL) turning true
  * ends it.  Returns new (counted once), or NULL with errno; EINVAL: not a regular file, EFBIG: more
- * than 2 GiB, or it grows while it is read, ECANCELED: stopped.
+ * than 2 GiB, ESTALE: its size changes while it is read, ECANCELED: stopped.
  */
 struct nameset *nameset_load(
     const char *path, struct nameset *old, const atomic_bool *stop) MUST_USE;

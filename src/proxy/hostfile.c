@@ -25,7 +25,9 @@ static const char *why_not(void)
 	if (errno == EINVAL)
 		return "it is no file";
 	if (errno == EFBIG)
-		return "it is larger than 2 GiB, or grows while it is read";
+		return "it is larger than 2 GiB";
+	if (errno == ESTALE)
+		return "its size changes while it is read";
 	return strerror(errno);
 }
 

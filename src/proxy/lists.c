@@ -36,7 +36,9 @@ static int refuse(const struct load *l, const char *path)
 	if (errno == EINVAL)
 		why = "it is no file";
 	if (errno == EFBIG)
-		why = "it is larger than 2 GiB, or grows while it is read";
+		why = "it is larger than 2 GiB";
+	if (errno == ESTALE)
+		why = "its size changes while it is read";
 	return load_refuse(l, line, KEY, "cannot read %s: %s", shown, why);
 }
 

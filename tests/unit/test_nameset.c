@@ -190,6 +190,12 @@ static void test_files_that_are_none(void **state)
 	write_file("ads.example\n");
 	assert_null(nameset_load(path, NULL, &stop));
 	assert_int_equal(errno, ECANCELED);
+	write_file("# no name to stop at\n");
+	assert_null(nameset_load(path, NULL, &stop));
+	assert_int_equal(errno, ECANCELED);
+	/* There is more of it than it says, as of one that is being written. */
+	assert_null(nameset_load("/proc/self/status", NULL, NULL));
+	assert_int_equal(errno, ESTALE);
 }
 
 /* One that was changed long enough ago: the kernel's stamps cannot be set back. */
