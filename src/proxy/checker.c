@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/queue.h>
 #include <unistd.h>
@@ -292,13 +293,33 @@ void checker_desk_free(struct checker_desk *desk)
 	free(desk);
 }
 
+static bool same_client(const struct addr *one, const struct addr *other)
+{
+	struct addr_client a = addr_client(one), b = addr_client(other);
+
+	return a.len == b.len && memcmp(a.bytes, b.bytes, a.len) == 0;
+}
+
+/* Whether there is room for one more of this client.  Under the lock. */
+static bool checker_has_room(const struct checker *checker, const struct addr *client)
+{
+	const struct check *check;
+	size_t his = 0;
+
+	if (checker->queued < CHECKER_CLIENT_MAX)
+		return true;
+	TAILQ_FOREACH (check, &checker->queue, next)
+		his += same_client(&check->client, client);
+	return checker->queued < CHECKER_QUEUE_MAX && his < CHECKER_CLIENT_MAX;
+}
+
 /* Into the queue, with somebody there to work on it. */
 static bool checker_queue(struct checker *checker, struct check *check)
 {
 	bool taken;
 
 	pthread_mutex_lock(&checker->lock);
-	taken = checker->queued < CHECKER_QUEUE_MAX && checker_staff(checker);
+	taken = checker_has_room(checker, &check->client) && checker_staff(checker);
 	if (taken) {
 		TAILQ_INSERT_TAIL(&checker->queue, check, next);
 		checker->queued++;

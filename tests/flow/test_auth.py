@@ -534,25 +534,52 @@ def test_the_end_at_once(slow, client, origin):
     assert p.wait_exit() == 0
 
 
-def test_a_full_queue_is_overload(slow, client, origin):
-    o = origin()
-    p = slow()
-    clients = [client(p) for _ in range(270)]
-    for i, c in enumerate(clients):
-        c.request("GET", o.url(), [say("anna", f"wrong {i}")])
-    # 256 wait and some are under way: the others are told at once.
-    answer = None
-    while answer is None or answer.status == 407:
+def first_that_is_not_checked(clients):
+    """The answer to the first of them that is told at once."""
+    while True:
         told = daemon.poll(lambda: select.select([c.sock for c in clients], [], [], 1)[0], "it")
         c = next(c for c in clients if c.sock in told)
         clients.remove(c)
         answer = c.recv_response()
         c.close()
+        if answer.status != 407:
+            return answer
+
+
+def ask_wrongly(p, o, client, count, sources):
+    """So many clients with a wrong password of anna's each, in turn from these addresses."""
+    clients = [client(p, source=sources[i % len(sources)]) for i in range(count)]
+    for i, c in enumerate(clients):
+        c.request("GET", o.url(), [say("anna", f"wrong {i}")])
+    return clients
+
+
+def test_a_full_queue_is_overload(slow, client, origin):
+    o = origin()
+    p = slow()
+    # 256 wait and some are under way: the others are told at once.
+    clients = ask_wrongly(p, o, client, 270, [f"127.0.0.{i}" for i in range(2, 8)])
+    answer = first_that_is_not_checked(clients)
     assert (answer.status, answer.get("Retry-After")) == (503, "1")
     assert client(p).get(o.url()).status == 407
     for c in clients:
         c.close()
     assert p.access(271)
+
+
+def test_one_client_does_not_fill_the_queue(slow, client, origin):
+    o = origin()
+    p = slow()
+    clients = ask_wrongly(p, o, client, 80, ["127.0.0.2"])
+    answer = first_that_is_not_checked(clients)
+    assert (answer.status, answer.get("Retry-After")) == (503, "1")
+    assert len(clients) > 60  # at once
+    other = client(p, source="127.0.0.3")
+    other.request("GET", o.url(), [BERT])
+    other.expect_open()
+    for c in clients:
+        c.close()
+    assert other.recv_response().status == 200
 
 
 def test_who_there_is_cannot_be_told_by_the_time(proxy, client, origin, tmp_path):
