@@ -12,13 +12,13 @@
 #include "base/metrics.h"
 #include "base/recycle.h"
 #include "base/spare.h"
-#include "http/head.h"
 #include "net/addr.h"
 #include "net/deadline.h"
 #include "net/wire.h"
 #include "policy/limit.h"
 #include "proxy/config.h"
 #include "proxy/entrance.h"
+#include "proxy/inflow.h"
 #include "proxy/refusal.h"
 
 /* All that evhttp ever gets to parse of a request. */
@@ -48,11 +48,6 @@ enum intake_state {
 	INTAKE_CLOSED   /* to be freed on the next turn */
 };
 
-struct intake_head {
-	struct head head;
-	char text[]; /* what was skipped in front of it included */
-};
-
 struct intake {
 	LIST_ENTRY(intake) all;
 	struct intake_shared *shared;
@@ -63,7 +58,6 @@ struct intake {
 	bufferevent_data_cb evhttp_read; /* evhttp's own read callback */
 	int fd;                          /* evcon's; -1 when evhttp has closed it */
 	struct wire *wire;               /* on it; NULL when detached */
-	struct evbuffer *input;          /* made when needed */
 	struct deadline deadline;
 	enum intake_state state;
 	enum intake_end end; /* what comes behind FLUSH */
@@ -72,13 +66,10 @@ struct intake {
 	struct limit_account *account; /* NULL: not yet needed */
 	size_t discarded;              /* bytes, while lingering */
 	bool known;                    /* has had a request */
-	struct head_scan scan;
-	struct intake_head *head; /* of the request under way, once it is complete */
+	struct inflow inflow;
 	const struct intake_user *user;
 	void *user_arg;
 };
-
-static void intake_read_head(struct intake *in);
 
 /* ---- closing ---------------------------------------------------------------------------- */
 
@@ -88,21 +79,6 @@ static void intake_drop_wire(struct intake *in)
 		wire_done(in->wire);
 	recycle_free(in->wire);
 	in->wire = NULL;
-}
-
-static void intake_drop_input(struct intake *in)
-{
-	if (in->input)
-		evbuffer_free(in->input);
-	in->input = NULL;
-}
-
-static void intake_drop_head(struct intake *in)
-{
-	if (in->head)
-		head_done(&in->head->head);
-	recycle_free(in->head);
-	in->head = NULL;
 }
 
 static void intake_free(struct intake *in)
@@ -120,8 +96,8 @@ static void intake_free(struct intake *in)
 		evhttp_connection_free(in->evcon);
 	}
 	bufferevent_decref(in->bev);
-	intake_drop_input(in);
-	intake_drop_head(in);
+	inflow_drop_input(&in->inflow);
+	inflow_drop_head(&in->inflow);
 	entrance_unref(in->entrance);
 	if (in->entered)
 		limit_leave(shared->limit, in->account, in->account ? deadline_now_ns() : 0);
@@ -144,7 +120,7 @@ static void intake_linger(struct intake *in)
 	in->state = INTAKE_DISCARD;
 	shutdown(in->fd, SHUT_WR);
 	wire_unpace(in->wire); /* it is not long, and nobody gets it */
-	intake_drop_input(in);
+	inflow_drop_input(&in->inflow);
 	deadline_set(&in->deadline, in->shared->config->timeouts.linger);
 	wire_read_on(in->wire);
 }
@@ -172,15 +148,11 @@ static void intake_lose(struct intake *in, enum fail why)
 
 static void intake_raise(struct intake *in, enum fail fail, const char *why)
 {
-	static const char method[] = "HEAD ";
 	struct intake_request request = {.intake = in,
-	    .head = fail == FAIL_NONE ? &in->head->head : NULL,
+	    .head = fail == FAIL_NONE ? inflow_head(&in->inflow) : NULL,
 	    .fail = fail,
-	    .why = why};
-
-	if (in->head)
-		request.to_head =
-		    strncmp(in->head->text + in->scan.skipped, method, sizeof(method) - 1) == 0;
+	    .why = why,
+	    .to_head = inflow_is_to_head(&in->inflow)};
 
 	in->state = INTAKE_BUSY;
 	in->known = true;
@@ -213,94 +185,42 @@ bool intake_take_request(struct intake_shared *shared, struct evhttp_request *re
 	return true;
 }
 
-/* -1 when out of memory. */
-static int intake_copy_head(struct intake *in, const char *bytes, size_t len)
-{
-	in->head = recycle_alloc(sizeof(*in->head) + len);
-	if (!in->head)
-		return -1;
-	in->head->head = (struct head){.fields = NULL};
-	memcpy(in->head->text, bytes, len);
-	return 0;
-}
-
 /* The whole head is there. */
-static void intake_accept_head(struct intake *in, size_t len)
+static void intake_accept_head(struct intake *in)
 {
-	const char *why = NULL;
-	struct head *head = &in->head->head;
-	struct slice text = {in->head->text + in->scan.skipped, len - in->scan.skipped};
-	enum fail fail = head_parse_request(head, text, &why);
+	enum fail fail = FAIL_NONE;
 
 	/* A CONNECT is none of evhttp's business: it lasts as long as the connection does. */
-	if (fail == FAIL_NONE && !slice_is(head->method, "CONNECT") &&
+	if (!slice_is(inflow_head(&in->inflow)->method, "CONNECT") &&
 	    (!spare_refill() || !intake_feed_evhttp(in)))
 		fail = FAIL_NO_MEMORY;
-	intake_raise(in, fail, why);
+	intake_raise(in, fail, NULL);
 }
 
-/* Look for a head's end in what is there of it.  On HEAD_BAD the request has been raised. */
-static enum head_progress intake_scan(
-    struct intake *in, const char *bytes, size_t len, size_t *ret_head_len)
+/* Look for a head: in these bytes, which are the first that came, or without them in the input. */
+static void intake_look(struct intake *in, const struct slice *first)
 {
 	const struct config *config = in->shared->config;
 	struct head_limits limits = {.line = (size_t)config->limits.request_line,
 	    .size = (size_t)config->limits.head,
 	    .fields = (size_t)config->limits.fields};
-	struct head_source source = {.request = true, .data = bytes, .len = len};
 	struct head_error error;
-	enum head_progress progress = head_scan(&in->scan, &source, &limits, ret_head_len, &error);
 
-	if (progress == HEAD_BAD)
+	switch (first ? inflow_take(&in->inflow, *first, &limits, &error)
+		      : inflow_look(&in->inflow, &limits, &error)) {
+	case HEAD_MORE:
+		if (in->state == INTAKE_IDLE) {
+			in->state = INTAKE_HEAD;
+			deadline_set(&in->deadline, config->timeouts.head);
+		}
+		return;
+	case HEAD_BAD:
 		intake_raise(in, error.fail, error.why);
-	else if (progress == HEAD_MORE && in->state == INTAKE_IDLE) {
-		in->state = INTAKE_HEAD;
-		deadline_set(&in->deadline, config->timeouts.head);
-	}
-	return progress;
-}
-
-/* Out of the input, where a part of the head or a pipelined request lies. */
-static void intake_read_head(struct intake *in)
-{
-	size_t len = evbuffer_get_length(in->input), head_len;
-	const char *bytes = (const char *)evbuffer_pullup(in->input, -1);
-
-	if (!bytes) {
-		intake_raise(in, FAIL_NO_MEMORY, NULL);
+		return;
+	case HEAD_COMPLETE:
+		intake_accept_head(in);
 		return;
 	}
-	if (intake_scan(in, bytes, len, &head_len) != HEAD_COMPLETE)
-		return;
-	if (intake_copy_head(in, bytes, head_len) != 0) {
-		intake_raise(in, FAIL_NO_MEMORY, NULL);
-		return;
-	}
-	evbuffer_drain(in->input, head_len);
-	intake_accept_head(in, head_len);
-}
-
-/* What came behind a head, or is a part of one.  -1 when out of memory. */
-static int intake_keep(struct intake *in, const char *bytes, size_t len)
-{
-	if (len == 0)
-		return 0;
-	return intake_input(in) ? evbuffer_add(in->input, bytes, len) : -1;
-}
-
-/* What a read brought first, nearly always a whole head: taken apart where it lies. */
-static void intake_take_first(struct intake *in, const char *bytes, size_t len)
-{
-	size_t head_len = 0;
-	enum head_progress progress = intake_scan(in, bytes, len, &head_len);
-
-	if (progress == HEAD_BAD)
-		return;
-	if ((head_len > 0 && intake_copy_head(in, bytes, head_len) != 0) ||
-	    intake_keep(in, bytes + head_len, len - head_len) != 0)
-		intake_raise(in, FAIL_NO_MEMORY, NULL);
-	else if (head_len > 0)
-		intake_accept_head(in, head_len);
 }
 
 /* ---- the wire --------------------------------------------------------------------------- */
@@ -311,7 +231,7 @@ static void intake_take_first(struct intake *in, const char *bytes, size_t len)
  */
 static void intake_discard(struct intake *in, size_t got)
 {
-	intake_drop_input(in);
+	inflow_drop_input(&in->inflow);
 	in->discarded += got;
 	if (in->discarded >= INTAKE_DISCARD_MAX)
 		wire_read_off(in->wire, true);
@@ -335,7 +255,7 @@ static void intake_read_first(struct intake *in)
 	ssize_t got = wire_read_bytes(in->wire, bytes, sizeof(bytes));
 
 	if (intake_has_read(in, got))
-		intake_take_first(in, bytes, (size_t)got);
+		intake_look(in, &(struct slice){bytes, (size_t)got});
 }
 
 static void intake_on_readable(void *arg)
@@ -354,17 +274,18 @@ static void intake_on_readable(void *arg)
 		intake_lose(in, FAIL_NO_MEMORY);
 		return;
 	}
-	got = wire_read(in->wire, in->input, INTAKE_READ_MAX);
+	got = wire_read(in->wire, in->inflow.input, INTAKE_READ_MAX);
 	if (!intake_has_read(in, got))
 		return;
 	switch (in->state) {
 	case INTAKE_IDLE:
 	case INTAKE_HEAD:
-		intake_read_head(in);
+		intake_look(in, NULL);
 		return;
 	case INTAKE_BUSY:
 		in->user->on_input(in->user_arg);
-		if (in->state == INTAKE_BUSY && evbuffer_get_length(in->input) >= INTAKE_AHEAD_MAX)
+		if (in->state == INTAKE_BUSY &&
+		    evbuffer_get_length(in->inflow.input) >= INTAKE_AHEAD_MAX)
 			wire_read_off(in->wire, true);
 		return;
 	default:
@@ -529,7 +450,7 @@ static void intake_on_deadline(void *arg)
 		return;
 	case INTAKE_IDLE:
 		if (intake_has_input(in)) /* a pipelined request lies there already */
-			intake_read_head(in);
+			intake_look(in, NULL);
 		else if (in->shared->draining && in->known)
 			intake_close_if_idle(in);
 		else
@@ -646,14 +567,12 @@ struct wire *intake_wire(struct intake *in)
 
 bool intake_has_input(const struct intake *in)
 {
-	return in->input && evbuffer_get_length(in->input) > 0;
+	return inflow_waits(&in->inflow);
 }
 
 struct evbuffer *intake_input(struct intake *in)
 {
-	if (!in->input)
-		in->input = evbuffer_new();
-	return in->input;
+	return inflow_input(&in->inflow);
 }
 
 void intake_allow(struct intake *in, int seconds)
@@ -698,9 +617,7 @@ static void intake_next(struct intake *in)
 		return;
 	}
 	in->state = INTAKE_IDLE;
-	memset(&in->scan, 0, sizeof(in->scan));
-	if (!intake_has_input(in))
-		intake_drop_input(in);
+	inflow_next(&in->inflow);
 	wire_read_on(in->wire);
 	if (intake_has_input(in) || in->shared->draining)
 		deadline_soon(&in->deadline);
@@ -713,7 +630,7 @@ void intake_finish(struct intake *in, enum intake_end end)
 	bool given = in->state == INTAKE_GIVEN;
 
 	in->user = NULL;
-	intake_drop_head(in);
+	inflow_drop_head(&in->inflow);
 	in->end = end;
 	if (end == INTAKE_KEEP && in->evcon && !given && spare_refill()) {
 		intake_next(in);
