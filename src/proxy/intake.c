@@ -2,10 +2,7 @@
 
 #include <errno.h>
 #include <event2/buffer.h>
-#include <event2/bufferevent.h>
 #include <event2/event.h>
-#include <event2/http.h>
-#include <event2/http_struct.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,13 +13,11 @@
 #include "net/deadline.h"
 #include "net/wire.h"
 #include "policy/limit.h"
+#include "proxy/client.h"
 #include "proxy/config.h"
 #include "proxy/entrance.h"
 #include "proxy/inflow.h"
 #include "proxy/refusal.h"
-
-/* All that evhttp ever gets to parse of a request. */
-#define INTAKE_STAND_IN "GET / HTTP/1.1\r\n\r\n"
 
 /* A read of what is most often one small head, to the stack. */
 #define INTAKE_FIRST_MAX (16 * 1024)
@@ -52,16 +47,11 @@ struct intake {
 	LIST_ENTRY(intake) all;
 	struct intake_shared *shared;
 	struct entrance *entrance;
-	struct evhttp_connection *evcon; /* owns the bufferevent, the descriptor and req */
-	struct bufferevent *bev;         /* one reference is ours */
-	struct evhttp_request *req;      /* while BUSY or GIVEN, if evhttp has seen it */
-	bufferevent_data_cb evhttp_read; /* evhttp's own read callback */
-	int fd;                          /* evcon's; -1 when evhttp has closed it */
-	struct wire *wire;               /* on it; NULL when detached */
+	struct client client;
+	struct wire *wire; /* on it; NULL when detached */
 	struct deadline deadline;
 	enum intake_state state;
-	enum intake_end end; /* what comes behind FLUSH */
-	struct addr client;
+	enum intake_end end;           /* what comes behind FLUSH */
 	bool entered;                  /* counted by limit */
 	struct limit_account *account; /* NULL: not yet needed */
 	size_t discarded;              /* bytes, while lingering */
@@ -90,12 +80,9 @@ static void intake_free(struct intake *in)
 	metrics_sub(shared->metrics, METRIC_CLIENTS, 1);
 	deadline_done(&in->deadline);
 	intake_drop_wire(in);
-	if (in->evcon) {
-		if (in->end == INTAKE_RESET)
-			wire_reset(in->fd);
-		evhttp_connection_free(in->evcon);
-	}
-	bufferevent_decref(in->bev);
+	if (in->client.evcon && in->end == INTAKE_RESET)
+		wire_reset(in->client.fd);
+	client_done(&in->client);
 	inflow_drop_input(&in->inflow);
 	inflow_drop_head(&in->inflow);
 	entrance_unref(in->entrance);
@@ -118,7 +105,7 @@ static void intake_close(struct intake *in)
 static void intake_linger(struct intake *in)
 {
 	in->state = INTAKE_DISCARD;
-	shutdown(in->fd, SHUT_WR);
+	shutdown(in->client.fd, SHUT_WR);
 	wire_unpace(in->wire); /* it is not long, and nobody gets it */
 	inflow_drop_input(&in->inflow);
 	deadline_set(&in->deadline, in->shared->config->timeouts.linger);
@@ -161,27 +148,21 @@ static void intake_raise(struct intake *in, enum fail fail, const char *why)
 	in->shared->on_request(&request, in->shared->on_request_arg);
 }
 
-/*
- * Let evhttp read the stand-in: inside this call it gets as far as our generic
- * callback, and waits for us to answer.
- */
 static bool intake_feed_evhttp(struct intake *in)
 {
-	if (evbuffer_add(
-		bufferevent_get_input(in->bev), INTAKE_STAND_IN, sizeof(INTAKE_STAND_IN) - 1) != 0)
-		return false;
+	bool begun;
+
 	in->shared->feeding = in;
-	in->evhttp_read(in->bev, in->evcon);
+	begun = client_begin(&in->client);
 	in->shared->feeding = NULL;
-	/* Without memory evhttp may have made an answer of its own, or freed the connection. */
-	return in->req != NULL;
+	return begun;
 }
 
 bool intake_take_request(struct intake_shared *shared, struct evhttp_request *req)
 {
 	if (!shared->feeding)
 		return false;
-	shared->feeding->req = req;
+	shared->feeding->client.req = req;
 	return true;
 }
 
@@ -324,20 +305,14 @@ static const struct wire_handler intake_wire_handler = {
 
 /* ---- accepting -------------------------------------------------------------------------- */
 
-/*
- * evhttp is about to free its connection and to close the descriptor: by our word, or on its
- * own for want of memory (2.1.12).
- */
 static void intake_on_evhttp_closed(struct evhttp_connection *evcon, void *arg)
 {
 	struct intake *in = arg;
 
 	(void)evcon;
-	in->evcon = NULL;
-	in->req = NULL;
+	client_forget(&in->client);
 	if (in->wire)
 		wire_done(in->wire);
-	in->fd = -1;
 }
 
 /*
@@ -371,14 +346,14 @@ static bool intake_enter(struct intake *in)
 	const struct limit_rules *rules = &in->shared->config->limits.rules;
 	uint64_t now = limit_is_for_clients(rules) ? deadline_now_ns() : 0, wait;
 	enum limit_rule rule =
-	    limit_enter(in->shared->limit, rules, &in->client, now, &in->account, &wait);
+	    limit_enter(in->shared->limit, rules, &in->client.address, now, &in->account, &wait);
 	enum fail fail;
 	int retry_s;
 
 	in->entered = rule == LIMIT_NONE;
 	if (in->entered)
 		return true;
-	fail = refusal_add(in->shared->refusal, rule, &in->client, wait, &retry_s);
+	fail = refusal_add(in->shared->refusal, rule, &in->client.address, wait, &retry_s);
 	intake_refuse(in, fail, retry_s);
 	return false;
 }
@@ -389,31 +364,16 @@ static bool intake_enter(struct intake *in)
  */
 static void intake_adopt(struct intake *in)
 {
-	bufferevent_event_cb its_event;
-	bufferevent_data_cb its_write;
-	void *evcon;
-
-	in->fd = bufferevent_getfd(in->bev);
-	bufferevent_getcb(in->bev, &in->evhttp_read, &its_write, &its_event, &evcon);
-	if (!evcon || in->fd < 0) { /* evhttp gave it up for want of memory */
-		if (in->fd < 0)     /* before it took the bufferevent */
-			bufferevent_free(in->bev);
+	if (!client_adopt(&in->client, intake_on_evhttp_closed, in)) {
 		intake_free(in);
 		return;
 	}
-	in->evcon = evcon;
-	evhttp_connection_set_closecb(in->evcon, intake_on_evhttp_closed, in);
-	/* evhttp remembers the descriptor, and closes it; it is ours to poll. */
-	bufferevent_setfd(in->bev, -1);
-	wire_init(in->wire, in->shared->base, in->fd, &intake_wire_handler, in);
+	wire_init(in->wire, in->shared->base, in->client.fd, &intake_wire_handler, in);
 	in->state = INTAKE_IDLE;
-	/* A client without an address is of no use. */
-	if (addr_from_sockaddr(evhttp_connection_get_addr(in->evcon), &in->client) != 0) {
+	if (client_find_address(&in->client) != 0) {
 		intake_close(in);
 		return;
 	}
-	/* A socket for both families, which only others open, has IPv4 clients too. */
-	in->client = addr_unmapped(&in->client);
 	if (!intake_enter(in))
 		return;
 	wire_read_on(in->wire);
@@ -481,13 +441,11 @@ struct bufferevent *intake_new(struct intake_shared *shared, struct entrance *en
 	if (!in)
 		return NULL;
 	in->wire = recycle_zero(sizeof(*in->wire));
-	in->bev = in->wire ? bufferevent_socket_new(shared->base, -1, 0) : NULL;
-	if (!in->bev) {
+	if (!in->wire || client_init(&in->client, shared->base) != 0) {
 		recycle_free(in->wire);
 		recycle_free(in);
 		return NULL;
 	}
-	bufferevent_incref(in->bev);
 	in->shared = shared;
 	in->entrance = entrance_ref(entrance);
 	in->state = INTAKE_NEW;
@@ -497,7 +455,7 @@ struct bufferevent *intake_new(struct intake_shared *shared, struct entrance *en
 	metrics_add(shared->metrics, METRIC_CLIENTS, 1);
 	metrics_add(shared->metrics, METRIC_CLIENTS_TOTAL, 1);
 	deadline_soon(&in->deadline);
-	return in->bev;
+	return in->client.bev;
 }
 
 void intake_close_idle(struct intake_shared *shared)
@@ -545,7 +503,7 @@ void intake_set_user(struct intake *in, const struct intake_user *user, void *ar
 
 const struct addr *intake_client(const struct intake *in)
 {
-	return &in->client;
+	return &in->client.address;
 }
 
 const struct entrance *intake_listener(const struct intake *in)
@@ -556,7 +514,7 @@ const struct entrance *intake_listener(const struct intake *in)
 struct limit_account *intake_account(struct intake *in)
 {
 	if (!in->account)
-		in->account = limit_know(in->shared->limit, &in->client);
+		in->account = limit_know(in->shared->limit, &in->client.address);
 	return in->account;
 }
 
@@ -601,18 +559,9 @@ void intake_detach(struct intake *in)
 	intake_drop_wire(in);
 }
 
-/*
- * Nothing is in evhttp's output, so evhttp_send_reply_end finishes the request and makes the next
- * one inside the call (2.1.12).
- */
 static void intake_next(struct intake *in)
 {
-	struct evhttp_request *req = in->req;
-
-	in->req = NULL;
-	if (req)
-		evhttp_send_reply_end(req);
-	if (!in->evcon) {
+	if (!client_end(&in->client)) {
 		intake_close(in);
 		return;
 	}
@@ -632,7 +581,7 @@ void intake_finish(struct intake *in, enum intake_end end)
 	in->user = NULL;
 	inflow_drop_head(&in->inflow);
 	in->end = end;
-	if (end == INTAKE_KEEP && in->evcon && !given && spare_refill()) {
+	if (end == INTAKE_KEEP && in->client.evcon && !given && spare_refill()) {
 		intake_next(in);
 		return;
 	}
