@@ -12,12 +12,11 @@
 #include "net/addr.h"
 #include "net/deadline.h"
 #include "net/wire.h"
-#include "policy/limit.h"
 #include "proxy/client.h"
 #include "proxy/config.h"
 #include "proxy/entrance.h"
 #include "proxy/inflow.h"
-#include "proxy/refusal.h"
+#include "proxy/visit.h"
 
 /* A read of what is most often one small head, to the stack. */
 #define INTAKE_FIRST_MAX (16 * 1024)
@@ -51,11 +50,10 @@ struct intake {
 	struct wire *wire; /* on it; NULL when detached */
 	struct deadline deadline;
 	enum intake_state state;
-	enum intake_end end;           /* what comes behind FLUSH */
-	bool entered;                  /* counted by limit */
-	struct limit_account *account; /* NULL: not yet needed */
-	size_t discarded;              /* bytes, while lingering */
-	bool known;                    /* has had a request */
+	enum intake_end end; /* what comes behind FLUSH */
+	struct visit visit;
+	size_t discarded; /* bytes, while lingering */
+	bool known;       /* has had a request */
 	struct inflow inflow;
 	const struct intake_user *user;
 	void *user_arg;
@@ -86,8 +84,7 @@ static void intake_free(struct intake *in)
 	inflow_drop_input(&in->inflow);
 	inflow_drop_head(&in->inflow);
 	entrance_unref(in->entrance);
-	if (in->entered)
-		limit_leave(shared->limit, in->account, in->account ? deadline_now_ns() : 0);
+	visit_end(&in->visit, shared->limit);
 	recycle_free(in);
 	if (shared->count == 0 && shared->on_empty)
 		shared->on_empty(shared->on_empty_arg);
@@ -315,47 +312,13 @@ static void intake_on_evhttp_closed(struct evhttp_connection *evcon, void *arg)
 		wire_done(in->wire);
 }
 
-/*
- * One connection too many, of which nothing is kept.  It gets an answer as far as that goes out
- * at once: reading first what has come, so that closing does not reset the connection under it.
- */
-static void intake_refuse(struct intake *in, enum fail fail, int retry_s)
-{
-	static const char method[] = "HEAD ";
-	char bytes[INTAKE_FIRST_MAX];
-	ssize_t got = wire_read_bytes(in->wire, bytes, sizeof(bytes));
-	struct text answer = {0};
-	struct reply reply = {.fail = fail,
-	    .name = in->shared->config->name,
-	    .minor = 1,
-	    .close = true,
-	    .retry_s = retry_s,
-	    .head_only = got >= (ssize_t)sizeof(method) - 1 &&
-			 memcmp(bytes, method, sizeof(method) - 1) == 0};
-
-	reply_write(&answer, &reply);
-	if (wire_write_text(in->wire, &answer) == 0)
-		wire_flush(in->wire);
-	text_done(&answer);
-	intake_close(in);
-}
-
-/* Whether the connection is within the limits; else it has been refused. */
+/* Whether the connection is within the limits. */
 static bool intake_enter(struct intake *in)
 {
-	const struct limit_rules *rules = &in->shared->config->limits.rules;
-	uint64_t now = limit_is_for_clients(rules) ? deadline_now_ns() : 0, wait;
-	enum limit_rule rule =
-	    limit_enter(in->shared->limit, rules, &in->client.address, now, &in->account, &wait);
-	enum fail fail;
-	int retry_s;
+	const struct intake_shared *shared = in->shared;
+	struct visit_gate gate = {shared->limit, shared->refusal, shared->config};
 
-	in->entered = rule == LIMIT_NONE;
-	if (in->entered)
-		return true;
-	fail = refusal_add(in->shared->refusal, rule, &in->client.address, wait, &retry_s);
-	intake_refuse(in, fail, retry_s);
-	return false;
+	return visit_begin(&in->visit, &gate, &in->client.address, in->wire);
 }
 
 /*
@@ -370,12 +333,10 @@ static void intake_adopt(struct intake *in)
 	}
 	wire_init(in->wire, in->shared->base, in->client.fd, &intake_wire_handler, in);
 	in->state = INTAKE_IDLE;
-	if (client_find_address(&in->client) != 0) {
+	if (client_find_address(&in->client) != 0 || !intake_enter(in)) {
 		intake_close(in);
 		return;
 	}
-	if (!intake_enter(in))
-		return;
 	wire_read_on(in->wire);
 	deadline_set(&in->deadline,
 	    in->shared->draining ? INTAKE_LATE_S : in->shared->config->timeouts.idle);
@@ -513,9 +474,7 @@ const struct entrance *intake_listener(const struct intake *in)
 
 struct limit_account *intake_account(struct intake *in)
 {
-	if (!in->account)
-		in->account = limit_know(in->shared->limit, &in->client.address);
-	return in->account;
+	return visit_account(&in->visit, in->shared->limit, &in->client.address);
 }
 
 struct wire *intake_wire(struct intake *in)
