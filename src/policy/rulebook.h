@@ -27,8 +27,9 @@ struct acl_facts {
 	const char *user;          /* NULL: nobody in particular */
 	const char *const *groups; /* that the user is in */
 	size_t group_count;
-	struct slice host; /* lower case, no trailing dot; of an address: addr_format_ip's, unmapped */
-	bool listed;       /* the host is on a blocklist */
+	struct slice
+	    host;    /* lower case, no trailing dot; of an address: addr_format_ip's, unmapped */
+	bool listed; /* the host is on a blocklist */
 	const struct addr *address; /* where it leads; NULL: not known yet */
 	uint16_t port;
 	struct slice method;

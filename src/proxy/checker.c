@@ -308,7 +308,7 @@ static bool checker_has_room(const struct checker *checker, const struct addr *c
 
 	if (checker->queued < CHECKER_CLIENT_MAX)
 		return true;
-	TAILQ_FOREACH (check, &checker->queue, next)
+	for (check = TAILQ_FIRST(&checker->queue); check; check = TAILQ_NEXT(check, next))
 		his += same_client(&check->client, client);
 	return checker->queued < CHECKER_QUEUE_MAX && his < CHECKER_CLIENT_MAX;
 }

@@ -3,7 +3,8 @@
  *
  * One for the process; its CHECKER_THREADS threads are there from the first question on.  At
  * most CHECKER_QUEUE_MAX questions wait, CHECKER_CLIENT_MAX of one client, so that nobody keeps
- * the others out.  A client that has failed too often when his turn comes is not checked.  Answers come back through a desk, which each loop has one of.
+ * the others out.  A client that has failed too often when his turn comes is not checked.  Answers
+ * come back through a desk, which each loop has one of.
  */
 #ifndef PROXY_CHECKER_H
 #define PROXY_CHECKER_H
