@@ -368,9 +368,8 @@ void headers_write_interim(struct text *out, const struct head *head, const char
 
 static bool is_secret(const struct field *field)
 {
-	return field->id == FIELD_PROXY_AUTHORIZATION ||
-	       (field->id == FIELD_OTHER && (slice_is_nocase(field->name, "Authorization") ||
-						slice_is_nocase(field->name, "Cookie")));
+	return field->id == FIELD_AUTHORIZATION || field->id == FIELD_PROXY_AUTHORIZATION ||
+	       (field->id == FIELD_OTHER && slice_is_nocase(field->name, "Cookie"));
 }
 
 void headers_write_trace(struct text *out, const struct head *request)

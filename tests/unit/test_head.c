@@ -141,9 +141,9 @@ static void check(const struct expected *e, bool request)
 #define HOST "Host: a\r\n"
 
 static const struct expected request_lines[] = {
-    {S(GET HOST "\r\n"), FAIL_NONE, "GET http://a/ 0  1.1 0 [a] 5:Host=a"},
-    {S("\r\n" GET HOST "\r\n"), FAIL_NONE, "GET http://a/ 0  1.1 0 [a] 5:Host=a"},
-    {S(GET HOST "\r\nnext\x01\n"), FAIL_NONE, "GET http://a/ 0  1.1 0 [a] 5:Host=a"},
+    {S(GET HOST "\r\n"), FAIL_NONE, "GET http://a/ 0  1.1 0 [a] 6:Host=a"},
+    {S("\r\n" GET HOST "\r\n"), FAIL_NONE, "GET http://a/ 0  1.1 0 [a] 6:Host=a"},
+    {S(GET HOST "\r\nnext\x01\n"), FAIL_NONE, "GET http://a/ 0  1.1 0 [a] 6:Host=a"},
     {S("GET / HTTP/1.0\r\n\r\n"), FAIL_NONE, "GET / 0  1.0 0 []"},
     {S("x!#$%&'*+-.^_`|~9 * HTTP/1.0\r\n\r\n"), FAIL_NONE, "x!#$%&'*+-.^_`|~9 * 0"},
     {S("connect / HTTP/1.0\r\nContent-Length: 3\r\n\r\n"), FAIL_NONE, "connect / 0  1.0 length3"},
