@@ -137,15 +137,11 @@ static bool approach_reuse(const struct approach_plan *plan, struct approach_res
 /* The first addresses that may be connected to. */
 static void approach_depart(struct approach *a)
 {
-	struct approach_result result = nowhere;
-
-	if (approach_reuse(&a->plan, &result))
-		approach_finish(a, &result);
-	else if (!approach_connect(a))
+	if (!approach_connect(a))
 		approach_fail(a, FAIL_NO_MEMORY, NULL);
 }
 
-/* More of them, from this one on, while others are being connected to. */
+/* More, from this one on, while others are being connected to. */
 static void approach_extend(struct approach *a, size_t from)
 {
 	struct route *to = a->plan.route;
@@ -164,6 +160,7 @@ static void approach_on_resolved(const struct resolver_answer *answer, void *arg
 {
 	struct approach *a = arg;
 	struct route *to = a->plan.route;
+	struct approach_result result = nowhere;
 	size_t had = to->addr_count;
 	const char *why = NULL;
 	enum fail fail = route_add(to, answer, a->plan.config, &why);
@@ -174,7 +171,9 @@ static void approach_on_resolved(const struct resolver_answer *answer, void *arg
 		a->fail = fail;
 		a->why = why;
 	}
-	if (a->connector)
+	if (to->addr_count > had && approach_reuse(&a->plan, &result))
+		approach_finish(a, &result);
+	else if (a->connector)
 		approach_extend(a, had);
 	else if (to->addr_count > 0)
 		approach_depart(a);

@@ -15,7 +15,7 @@ import pytest
 import space
 from daemon import poll
 from nameserver import A, AAAA
-from peers import TIMEOUT, response
+from peers import TIMEOUT, hello, response, serve
 
 pytestmark = pytest.mark.skipif(
     not space.is_possible(), reason="it takes root to make network namespaces"
@@ -386,6 +386,24 @@ def test_the_winner_is_remembered_when_the_other_family_was_not_known_yet(
             break
     else:
         raise AssertionError(f"seconds: {told}")
+
+
+def test_a_kept_connection_is_used_while_others_are_being_made(net, proxy_asking, origin, client):
+    with net.outside:
+        s = origin(serve(hello), host=SITE[4])
+    families = Families(SITE[4], DROPPED[6].format(1), ttl=0)
+    p = proxy_asking(families, family="prefer-ipv6")
+    url = f"http://a.test:{s.port}/"
+    with net.inside:
+        c = client(p)
+    assert c.get(url).status == 200
+    families.hold = A
+    c.request("GET", url)
+    poll(lambda: len(connecting(p)) == 1, "an attempt")
+    families.release()
+    assert c.recv_response().status == 200
+    assert len(s.connections) == 1
+    poll(lambda: connecting(p) == [], "the attempt to be given up")
 
 
 @pytest.mark.parametrize(
