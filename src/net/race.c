@@ -207,8 +207,11 @@ static void race_on_total_timer(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	/* Where only more addresses were waited for, it is known why these were none. */
+	if (race->running_count > 0)
+		race->error = ETIMEDOUT;
 	race_drop_all(race);
-	race_lose(race, ETIMEDOUT);
+	race_lose(race, race->error);
 }
 
 static void race_queue(struct race *race, const struct addr *addrs, size_t count)

@@ -36,7 +36,7 @@ struct race_times {
 /*
  * The winner's handle is the callee's; `address` is where it connected to; all others are
  * cancelled.  When none won: NULL, and error is the errno of the failure that tells most, the
- * last one of these (ETIMEDOUT when time ran out).
+ * last one of these (ETIMEDOUT when time ran out while one was under way).
  */
 typedef void race_done_fn(void *winner, const struct addr *address, int error, void *arg);
 

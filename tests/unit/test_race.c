@@ -328,7 +328,9 @@ static void test_total(void **state)
 	    {{"a1", "-", "axa", 0, ETIMEDOUT, NEVER, 0, NULL}, {600, 0}, {0, 5000}},
 	    {{"a1", "--", "a1x1xa", 0, ETIMEDOUT, NEVER, 0, NULL}, {0, 1000}, {0, 50000}},
 	    /* it is over then, whatever is expected still */
-	    {{"a", "l", "a", 0, ETIMEDOUT, BEGUN, 9, ""}, {600, 0}, {0, 5000}},
+	    {{"a", "l", "a", 0, ECONNREFUSED, BEGUN, 9, ""}, {600, 0}, {0, 5000}},
+	    {{"a", "r", "a", 0, EMFILE, BEGUN, 9, ""}, {600, 0}, {0, 5000}},
+	    {{"ab", "l-", "abxb", 0, ETIMEDOUT, BEGUN, 9, ""}, {600, 0}, {0, 5000}},
 	};
 	static const struct course one = {"a", "-", "axa", 0, ETIMEDOUT, NEVER, 0, NULL};
 
