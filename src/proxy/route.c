@@ -122,8 +122,6 @@ static size_t route_vet(
 			route->verdict = verdict;
 		kept += verdict.outcome == ACL_ALLOWED && verdict.source == route->verdict.source;
 	}
-	if (route->verdict.source)
-		route->source = route->verdict.source->source;
 	return kept - route->addr_count;
 }
 
@@ -147,6 +145,7 @@ enum fail route_add(struct route *route, const struct resolver_answer *answer,
 	};
 	struct addr *fresh = &route->addrs[route->addr_count];
 	bool one_family = config->family == FAMILY_IPV4 || config->family == FAMILY_IPV6;
+	const struct source *source;
 	size_t vetted, usable;
 
 	if (answer->status == RESOLVER_NOT_FOUND && one_family)
@@ -159,10 +158,13 @@ enum fail route_add(struct route *route, const struct resolver_answer *answer,
 	if (vetted == 0)
 		return route->verdict.outcome == ACL_ALLOWED ? FAIL_NONE : route->verdict.fail;
 	usable = family_apply(config->family, fresh, vetted);
-	vetted = source_keep(&route->source, fresh, usable);
-	route->addr_count += vetted;
-	if (vetted > 0)
+	source = route->verdict.source ? &route->verdict.source->source : &route->source;
+	vetted = source_keep(source, fresh, usable);
+	if (vetted > 0) {
+		route->source = *source;
+		route->addr_count += vetted;
 		return FAIL_NONE;
+	}
 	*ret_why = usable > 0
 		       ? "The site has no address of the family that this proxy connects from."
 		       : route_lacks(config->family);

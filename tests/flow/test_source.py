@@ -1,11 +1,13 @@
 """Where connections to sites leave from, as the sites see it; in networks of the test's own."""
 
 import ipaddress
+import queue
 
 import pytest
 
 import space
-from peers import hello, serve
+from nameserver import A
+from peers import TIMEOUT, hello, serve
 
 pytestmark = pytest.mark.skipif(
     not space.is_possible(), reason="it takes root to make network namespaces"
@@ -137,3 +139,31 @@ def test_a_source_reaches_its_own_family_only(net, proxy_from, site, client, nam
         assert len(six.accepted()) == 1
     # A tunnel is logged when it ends.
     assert {line.end for line in p.access(2)} == {"ok", "unreachable"}
+
+
+def test_addresses_that_a_source_cannot_reach_leave_nothing_behind(
+    net, proxy, site, client, scripted
+):
+    """A rule for IPv6 addresses names an IPv4 source; then the IPv4 addresses come."""
+    held = queue.Queue()
+
+    def script(query):
+        if query.name == "both.test" and query.kind == A:
+            held.put(query)
+        else:
+            query.addresses(SITE[6] if query.name == "both.test" else SITE[4])
+
+    s = site(4)
+    rules = [{"address": ["2001:db8:1::/64"], "action": "allow", "source": ONE[4]}]
+    access = {"allow_addresses": ["0.0.0.0/0"], "rules": rules}
+    with net[0]:
+        resolver = {"servers": [scripted(script).address]}
+        p = proxy(access=access, resolver=resolver, workers=1)
+        c, other = client(p), client(p)
+    c.request("GET", f"http://both.test:{s.port}/")
+    waiting = held.get(timeout=TIMEOUT)
+    # Once this is answered the proxy has heard of the IPv6 address, too.
+    assert other.get(f"http://four.test:{s.port}/").status == 200
+    waiting.addresses(SITE[4])
+    assert c.recv_response().status == 200
+    assert peers_of(s) == [ipaddress.ip_address("198.51.100.1")]
