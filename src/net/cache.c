@@ -100,15 +100,33 @@ unsigned cache_generation(const struct cache *c)
 	return c->generation;
 }
 
+bool cache_is_good(const struct cache *c, const struct answer *a)
+{
+	return a->generation == c->generation && a->expires_ms > now_ms();
+}
+
 const struct answer *cache_get(struct cache *c, const struct name *name)
 {
 	struct answer *a = c->answers ? map_get(c->answers, name->text, name->len) : NULL;
 
-	if (a && (a->generation != c->generation || a->expires_ms <= now_ms())) {
+	if (a && !cache_is_good(c, a)) {
 		answer_unref(map_take(c->answers, name->text, name->len));
 		a = NULL;
 	}
 	return a;
+}
+
+static int64_t between(int64_t ttl, int64_t least, int64_t most)
+{
+	ttl = ttl > least ? ttl : least;
+	return ttl < most ? ttl : most;
+}
+
+int64_t cache_expiry_ms(const struct cache *c, const struct record *half, int least_s)
+{
+	int64_t keep = between(half->ttl_s, c->options.ttl_min_s, c->options.ttl_max_s);
+
+	return now_ms() + (keep > least_s ? keep : least_s) * 1000;
 }
 
 /* The least time of the records that say the same as the answer does: addresses, or none. */
@@ -127,10 +145,8 @@ static int64_t keep_s(const struct cache_options *o, const struct answer *a,
 		if ((a->count > 0 ? r->status == RECORD_OK : no) && r->ttl_s < ttl)
 			ttl = r->ttl_s;
 	}
-	if (a->status == RECORD_OK) {
-		ttl = ttl > o->ttl_min_s ? ttl : o->ttl_min_s;
-		ttl = ttl < o->ttl_max_s ? ttl : o->ttl_max_s;
-	}
+	if (a->status == RECORD_OK)
+		ttl = between(ttl, o->ttl_min_s, o->ttl_max_s);
 	if (a->status != RECORD_OK || failed)
 		ttl = ttl < o->ttl_negative_s ? ttl : o->ttl_negative_s;
 	return ttl;

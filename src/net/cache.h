@@ -50,6 +50,12 @@ void cache_void(struct cache *c);
 /* What an answer to a question that is asked now has to carry. */
 unsigned cache_generation(const struct cache *c);
 
+/* Whether what was answered then may be used still. */
+bool cache_is_good(const struct cache *c, const struct answer *a);
+
+/* Until when half an answer may be used while the other half is asked for, `least_s` at least. */
+int64_t cache_expiry_ms(const struct cache *c, const struct record *half, int least_s);
+
 /* Borrowed until the next call; NULL when there is none, or it is too old. */
 const struct answer *cache_get(struct cache *c, const struct name *name);
 

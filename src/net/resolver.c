@@ -15,6 +15,7 @@
 
 #define LOOKUPS_MAX 4096 /* names looked up at a time, those waiting for a turn included */
 #define DELAY_US 50000   /* RFC 8305 3, "Resolution Delay" */
+#define HALF_S_MIN 1     /* a half is told for so long, lest every request asks a silent server */
 
 _Static_assert(RESOLVER_ADDRS_MAX == 2 * RECORD_ADDRS_MAX, "an answer holds both families");
 _Static_assert(RESOLVER_ADDRS_MAX <= ORDER_MAX, "an answer can be put in order");
@@ -29,8 +30,12 @@ struct lookup {
 	struct event delay;
 	struct answer *half; /* the addresses of one family, the other is being asked for */
 	bool telling;        /* the half may be told */
+	bool retired;        /* too old for those who ask now: not the name's lookup any more */
+	TAILQ_ENTRY(lookup) link; /* then */
 	struct name name;
 };
+
+TAILQ_HEAD(lookup_list, lookup);
 
 /* One asker: of a lookup until all is known, and among the ready when there is something to tell.
  */
@@ -50,6 +55,8 @@ struct resolver {
 	struct dns *dns;
 	struct cache *cache;
 	struct map *lookups; /* name to lookup; never full, so it drops nothing by itself */
+	struct lookup_list retired;
+	size_t retired_count;
 	sa_family_t awaited;
 	struct metrics *metrics;
 	struct query_list ready;
@@ -180,6 +187,8 @@ static void lookup_half_known(struct lookup *l, const struct record *record)
 	l->half = answer_new(RECORD_OK, record->addrs, record->count);
 	if (!l->half)
 		return;
+	l->half->generation = l->generation;
+	l->half->expires_ms = cache_expiry_ms(l->resolver->cache, record, HALF_S_MIN);
 	order_addrs(l->half->addrs, l->half->count);
 	if (record->addrs[0].family == l->resolver->awaited)
 		lookup_tell_half(l);
@@ -201,6 +210,37 @@ static enum resolver_status status_of(enum record_status status)
 	return statuses[status];
 }
 
+static void lookup_unlist(struct lookup *l)
+{
+	struct resolver *r = l->resolver;
+
+	if (l->retired) {
+		TAILQ_REMOVE(&r->retired, l, link);
+		r->retired_count--;
+	} else {
+		map_take(r->lookups, l->name.text, l->name.len);
+	}
+}
+
+/* It began before a change, or its half has been told for as long as that may be believed. */
+static bool lookup_is_old(const struct lookup *l)
+{
+	const struct cache *c = l->resolver->cache;
+
+	return l->generation != cache_generation(c) || (l->half && !cache_is_good(c, l->half));
+}
+
+/* What it tells, or will tell, is no answer to who asks now; it goes on for those it has. */
+static void lookup_retire(struct lookup *l)
+{
+	struct resolver *r = l->resolver;
+
+	lookup_unlist(l);
+	l->retired = true;
+	TAILQ_INSERT_TAIL(&r->retired, l, link);
+	r->retired_count++;
+}
+
 /* Both are known. */
 static void lookup_finish(struct lookup *l, const struct record *ipv4, const struct record *ipv6)
 {
@@ -215,14 +255,14 @@ static void lookup_finish(struct lookup *l, const struct record *ipv4, const str
 	memcpy(addrs, ipv6->addrs, ipv6->count * sizeof(addrs[0]));
 	memcpy(addrs + ipv6->count, ipv4->addrs, ipv4->count * sizeof(addrs[0]));
 	order_addrs(addrs, count);
-	map_take(r->lookups, l->name.text, l->name.len);
+	lookup_unlist(l);
 	answer = answer_new(outcome, addrs, count);
-	if (answer) {
+	if (answer)
 		answer->generation = l->generation;
-		cache_put(r->cache, &l->name, answer, ipv4, ipv6);
-	} else {
+	else
 		status = RESOLVER_NO_MEMORY;
-	}
+	if (answer && !l->retired)
+		cache_put(r->cache, &l->name, answer, ipv4, ipv6);
 	while ((q = TAILQ_FIRST(&l->askers))) {
 		TAILQ_REMOVE(&l->askers, q, link);
 		query_finish(q, status, answer_ref(answer));
@@ -271,7 +311,11 @@ static int query_join(struct resolver_query *q, const struct name *name)
 	struct resolver *r = q->resolver;
 	struct lookup *l = map_get(r->lookups, name->text, name->len);
 
-	if (!l && map_count(r->lookups) >= LOOKUPS_MAX) {
+	if (l && lookup_is_old(l)) {
+		lookup_retire(l);
+		l = NULL;
+	}
+	if (!l && map_count(r->lookups) + r->retired_count >= LOOKUPS_MAX) {
 		if (r->metrics)
 			metrics_add(r->metrics, METRIC_LOOKUPS_REFUSED, 1);
 		query_finish(q, RESOLVER_BUSY, NULL);
@@ -354,6 +398,7 @@ struct resolver *resolver_new(
 	if (!r)
 		return NULL;
 	TAILQ_INIT(&r->ready);
+	TAILQ_INIT(&r->retired);
 	event_assign(&r->deliver, base, -1, 0, resolver_on_deliver, r);
 	r->base = base;
 	r->awaited = options->awaited ? options->awaited : AF_INET6;
@@ -386,12 +431,17 @@ int resolver_configure(
 void resolver_free(struct resolver *r)
 {
 	struct resolver_query *q;
+	struct lookup *l;
 
 	if (!r)
 		return;
 	dns_free(r->dns);
 	if (r->lookups)
 		map_free(r->lookups);
+	while ((l = TAILQ_FIRST(&r->retired))) {
+		TAILQ_REMOVE(&r->retired, l, link);
+		lookup_free(l);
+	}
 	while ((q = TAILQ_FIRST(&r->ready))) {
 		TAILQ_REMOVE(&r->ready, q, ready_link);
 		q->ready = false;

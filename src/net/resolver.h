@@ -86,6 +86,9 @@ void resolver_free(struct resolver *r);
  *  - The last call after that has RESOLVER_OK and the addresses that are new, none where the
  *    second family has none, fails or is late.  It comes timeout_ms after the lookup's begin
  *    at the latest; who needs no more cancels.
+ *  - Who asks later is told the same at once, while it may be believed (for a second in any
+ *    case), and unless resolv.conf, the hosts file or the options have changed; then it is asked
+ *    for again.
  *  - A family without an address, whatever the reason, waits for the other: a failure is told
  *    only when both are known, in one call.
  *

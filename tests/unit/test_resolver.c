@@ -58,6 +58,7 @@ static const struct zone zones[] = {
     {.name = "huge", .a = 1, .ttl = 0x80000001},
     {.name = "zero", .a = 1, .aaaa = 1, .ttl = 0},
     {.name = "alias", .a = 1, .ttl = 100, .alias = true},
+    {.name = "zero-silent", .a = 1, .aaaa = 1, .ttl = 0, .how = SEND_NOTHING},
     {.name = "none", .rcode = NXDOMAIN},
     {.name = "empty"},
     {.name = "servfail", .rcode = SERVFAIL},
@@ -1020,6 +1021,85 @@ static void test_cancelled_after_half(void **state)
 	fixture_close(&f);
 }
 
+static void ask_for_half(struct fixture *f, struct asker *a, const char *name)
+{
+	ask(f, a, name);
+	while (a->halves == 0)
+		event_base_loop(f->base, EVLOOP_ONCE);
+	assert_int_equal(a->called, 0);
+}
+
+/* A half is told for as long as it may be believed, and not to those who ask after a change. */
+static void test_old_halves(void **state)
+{
+	static const struct {
+		const char *name;
+		int ttl_min_s, good_s, old_s;
+	} cases[] = {
+	    {"silent-a.test", 0, 59, 1},
+	    {"silent-a.test", 100, 99, 1},
+	    /* for a moment at least */
+	    {"zero-silent.test", 0, 0, 2},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct asker askers[5] = {{0}};
+		struct resolver_options o = usual();
+		struct fixture f;
+		_Atomic uint64_t *lookups = &f.metrics.values[METRIC_LOOKUPS_TOTAL];
+		uint64_t before;
+		const char *elsewhere[] = {"127.0.0.1:9"}, *error;
+
+		o.ttl_min_s = cases[i].ttl_min_s;
+		fixture_open(&f, 9000, o);
+		ask_for_half(&f, &askers[0], cases[i].name);
+		*clock_ahead_s() += cases[i].good_s;
+		ask_for_half(&f, &askers[1], cases[i].name);
+		assert_int_equal(*lookups, 1);
+		*clock_ahead_s() += cases[i].old_s;
+		ask_for_half(&f, &askers[2], cases[i].name);
+		assert_int_equal(*lookups, 2);
+		ask_for_half(&f, &askers[3], cases[i].name);
+		assert_int_equal(*lookups, 2);
+		o.servers = elsewhere;
+		o.server_count = 1;
+		o.timeout_ms = 9000;
+		assert_int_equal(resolver_configure(f.resolver, &o, &error), 0);
+		before = *lookups;
+		ask(&f, &askers[4], cases[i].name);
+		assert_int_equal(*lookups, before + 1);
+		/* In each state: of the first lookup, of the second, and of the third. */
+		resolver_cancel(askers[1].handle);
+		resolver_cancel(askers[3].handle);
+		resolver_cancel(askers[4].handle);
+		fixture_close(&f);
+		assert_int_equal(askers[0].called + askers[2].called + askers[4].halves, 0);
+	}
+}
+
+/* Those that are too old for others end, too, and what they learn is not what is kept. */
+static void test_old_halves_end(void **state)
+{
+	struct asker first = {0}, second = {0};
+	struct resolver_answer peeked;
+	struct fixture f;
+
+	(void)state;
+	fixture_open(&f, 1000, usual());
+	ask_for_half(&f, &first, "silent-a.test");
+	*clock_ahead_s() += 61;
+	ask_for_half(&f, &second, "silent-a.test");
+	wait_for(&f, &first);
+	assert_int_equal(first.answer.count, 3);
+	if (second.called == 0)
+		assert_false(resolver_peek(f.resolver, SLICE("silent-a.test"), &peeked));
+	wait_for(&f, &second);
+	assert_int_equal(second.answer.count, 3);
+	assert_true(resolver_peek(f.resolver, SLICE("silent-a.test"), &peeked));
+	fixture_close(&f);
+}
+
 static void test_freed_at_half(void **state)
 {
 	struct asker first = {.frees = true}, second = {0};
@@ -1351,6 +1431,8 @@ int main(void)
 	    cmocka_unit_test(test_too_many_names),
 	    cmocka_unit_test(test_halves),
 	    cmocka_unit_test(test_cancelled_after_half),
+	    cmocka_unit_test(test_old_halves),
+	    cmocka_unit_test(test_old_halves_end),
 	    cmocka_unit_test(test_freed_at_half),
 	    cmocka_unit_test(test_one_family_only),
 	    cmocka_unit_test(test_ttl_min),
