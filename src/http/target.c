@@ -344,3 +344,17 @@ bool target_is_authority(struct slice text)
 
 	return text.len > 0 && target_read_authority(&scratch, text, &why);
 }
+
+/* What is no URL that is served may be one all the same, or what CONNECT takes. */
+struct slice target_secret(struct slice text)
+{
+	size_t scheme = scheme_len(text), start = scheme > 0 ? scheme + 3 : 0, end = start;
+	const char *at;
+
+	if (text.len == 0)
+		return text;
+	while (end < text.len && !strchr("/?#\\", text.ptr[end]))
+		end++;
+	at = end > start ? memrchr(text.ptr + start, '@', end - start) : NULL;
+	return (struct slice){text.ptr + start, at ? (size_t)(at + 1 - (text.ptr + start)) : 0};
+}

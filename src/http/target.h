@@ -51,4 +51,10 @@ enum fail target_parse(
  */
 bool target_is_authority(struct slice text);
 
+/*
+ * What of a target, good or bad, is not for others to see: "user:password@" in front of the host.
+ * A part of text, empty when there is none.
+ */
+struct slice target_secret(struct slice text);
+
 #endif

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "http/target.h"
 
 #define BUFFER_SIZE (64 * 1024)
 #define FLUSH_AFTER_S 1
@@ -339,6 +340,24 @@ static void put_destination(struct accesslog *log, const struct addr *destinatio
 	put_string(log, text);
 }
 
+/* Without a user name and password in front of the host. */
+static void put_target(struct accesslog *log, struct slice target)
+{
+	struct slice secret = target_secret(target);
+	const char *behind = secret.ptr + secret.len;
+	size_t end = log->used + TARGET_SIZE;
+
+	if (secret.len == 0) {
+		put_escaped(log, target, TARGET_SIZE);
+		return;
+	}
+	if (secret.ptr > target.ptr)
+		put_escaped(log, (struct slice){target.ptr, (size_t)(secret.ptr - target.ptr)},
+		    TARGET_SIZE);
+	put_escaped(log, (struct slice){behind, (size_t)(target.ptr + target.len - behind)},
+	    end - log->used);
+}
+
 static void put_request(struct accesslog *log, const struct accesslog_entry *entry)
 {
 	if (entry->method.len == 0) {
@@ -347,7 +366,7 @@ static void put_request(struct accesslog *log, const struct accesslog_entry *ent
 	}
 	put_escaped(log, entry->method, METHOD_SIZE);
 	put(log, SLICE(" "));
-	put_escaped(log, entry->target, TARGET_SIZE);
+	put_target(log, entry->target);
 	put(log, entry->minor == 0 ? SLICE(" HTTP/1.0") : SLICE(" HTTP/1.1"));
 }
 

@@ -92,6 +92,28 @@ def test_line_has_a_bound_and_no_escape_is_cut(proxy, client, origin, value, esc
         assert len(field) > 500
 
 
+@pytest.mark.parametrize(
+    "method,target,logged",
+    [
+        ("GET", "http://anna:secret@HOST/a@b?c@d", "http://HOST/a@b?c@d"),
+        ("GET", "http://secret@HOST", "http://HOST"),
+        ("GET", "http://anna:secret@secret@HOST/", "http://HOST/"),
+        ("GET", "https://anna:secret@HOST/", "https://HOST/"),
+        ("GET", "http://anna:secret@/", "http:///"),
+        ("CONNECT", "anna:secret@HOST", "HOST"),
+        ("GET", "anna:secret@", "-"),
+        ("GET", "http://HOST/@", "http://HOST/@"),
+    ],
+)
+def test_line_has_no_password_of_a_url(proxy, client, origin, method, target, logged):
+    o = origin()
+    p = proxy()
+    client(p).request(method, target.replace("HOST", o.authority))
+    line = p.access()[0]
+    assert line.request == f"{method} {logged.replace('HOST', o.authority)} HTTP/1.1"
+    assert "secret" not in line.text and "secret" not in p.stderr
+
+
 def test_line_escapes_method_and_target(proxy, client, origin):
     o = origin()
     p = proxy()
