@@ -27,6 +27,7 @@ struct explanation {
 	char words[4][WORD_MAX]; /* client, user, method, URL */
 	struct addr client;
 	struct target target;
+	bool is_address; /* the host is one */
 	struct addr addresses[EXPLAIN_ADDRESSES_MAX];
 	size_t address_count;
 	char host[TARGET_HOST_MAX + 1];
@@ -114,6 +115,7 @@ static int read_addresses(
 	if (addr_parse_loose(slice_of(e->host), &literal) == 0) {
 		if (question->address_count > 0)
 			return nonsense(wrong, "the host is an address already", e->host);
+		e->is_address = true;
 		literal = addr_unmapped(&literal);
 		addr_format_ip(&literal, e->host);
 		e->addresses[e->address_count++] = literal;
@@ -273,13 +275,18 @@ static void write_settings(const struct explanation *e, const struct acl_verdict
 	}
 }
 
-/* With addresses: it may go when it may go to one of them; then each by itself. */
+/*
+ * With addresses: it may go when it may go to one of them; then each by itself.  What is denied by
+ * name is not asked for, and no address is looked at.
+ */
 static int answer(struct explanation *e)
 {
 	struct acl_verdict first, each[EXPLAIN_ADDRESSES_MAX];
 	size_t count = e->address_count, decides = 0;
 
 	acl_judge(e->config->acl, &e->facts, &first);
+	if (first.outcome == ACL_DENIED && !e->is_address)
+		count = 0;
 	for (size_t i = 0; i < count; i++) {
 		e->facts.address = &e->addresses[i];
 		acl_judge(e->config->acl, &e->facts, &each[i]);
