@@ -273,6 +273,23 @@ def test_source(proxy, client, origin, names, method):
     assert [c.peer[0] for c in o.accepted()] == ["127.0.0.5", "127.0.0.6", "127.0.0.7"]
 
 
+def test_source_of_an_address_that_is_left_out_is_not_the_others(proxy, client, origin, scripted):
+    """::1 cannot be reached from its rule's source; 127.0.0.1, which no rule is about, comes later."""
+    held = []
+
+    def script(query):
+        held.append(query)
+        if len(held) == 2:
+            for q in sorted(held, key=lambda q: q.kind, reverse=True):  # AAAA first
+                q.addresses("::1", "127.0.0.1")
+
+    o, server = origin(), scripted(script)
+    rules = [{"address": "::1", "source": "127.0.0.5"}]
+    p = proxy(access={"rules": rules}, resolver={"servers": [server.address]})
+    assert client(p).get(f"http://a.test:{o.port}/").status == 200
+    assert o.connection().peer[0] == "127.0.0.1"
+
+
 RATE, SECONDS = 200_000, 2
 
 
