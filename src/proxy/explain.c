@@ -28,6 +28,7 @@ struct explanation {
 	struct addr client;
 	struct target target;
 	bool is_address; /* the host is one */
+	bool unasked;    /* a user is named, but nobody is asked for it */
 	struct addr addresses[EXPLAIN_ADDRESSES_MAX];
 	size_t address_count;
 	char host[TARGET_HOST_MAX + 1];
@@ -311,6 +312,11 @@ static int answer(struct explanation *e)
 	}
 	if (allows(&first))
 		write_settings(e, &first);
+	if (e->unasked)
+		fprintf(e->out,
+		    "this is as if users were asked who they are; without auth.users in %s nobody "
+		    "is, and rules with user or group never match\n",
+		    e->file);
 	return allows(&first) ? 0 : 1;
 }
 
@@ -321,8 +327,10 @@ static bool knows_user(struct explanation *e)
 	const struct htpasswd_user *user;
 	char shown[64];
 
-	if (users == NULL)
+	if (users == NULL) {
+		e->unasked = e->facts.user != NULL;
 		return true;
+	}
 	if (!users_ask(e->config, &e->client)) {
 		e->facts.user = NULL;
 		return true;

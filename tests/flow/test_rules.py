@@ -514,7 +514,14 @@ ANSWERS = [
         "192.168.1.5 anna GET http://8.8.8.8/",
         [],
         0,
-        ["no rule", "log off", "bandwidth 1000", "source 192.0.2.7", ":6: access.rules[2]"],
+        [
+            "no rule",
+            "log off",
+            "bandwidth 1000",
+            "source 192.0.2.7",
+            ":6: access.rules[2]",
+            "without auth.users",
+        ],
     ),
     ("192.168.1.5 GET http://8.8.8.8/", ["--listener", "guests"], 1, [":9: access.rules[5]"]),
 ]
