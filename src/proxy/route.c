@@ -100,29 +100,43 @@ static void route_judge_address(const struct route *route, const struct acl *acl
 }
 
 /*
- * Append those of the addresses that rules allow, and that leave from the same source as those
- * that are there: a request has one.  Returns how many.
+ * Append those of the addresses that rules allow, and that can be reached from the source that is
+ * theirs: the same for all of them, as a request has one.  When it is none, why.
  */
-static size_t route_vet(
+static enum fail route_vet(
     struct route *route, const struct acl *acl, const struct addr *addrs, size_t count)
 {
 	struct place place;
 	struct acl_facts facts = route_facts(route, acl, &place);
-	struct acl_verdict verdict;
-	size_t kept = route->addr_count;
+	enum fail fail = FAIL_NONE;
 
-	for (size_t i = 0; i < count && kept < RESOLVER_ADDRS_MAX; i++) {
-		struct addr *to = &route->addrs[kept];
+	for (size_t i = 0; i < count && route->addr_count < RESOLVER_ADDRS_MAX; i++) {
+		struct addr *to = &route->addrs[route->addr_count];
+		bool first = route->addr_count == 0;
+		const struct source *source = &route->source;
+		struct acl_verdict verdict;
 
 		*to = addrs[i];
 		to->port = route->target.port;
 		facts.address = to;
 		route_judge_address(route, acl, &facts, &verdict);
-		if (kept == 0 && (i == 0 || verdict.outcome == ACL_ALLOWED))
+		if (first && fail == FAIL_NONE)
 			route->verdict = verdict;
-		kept += verdict.outcome == ACL_ALLOWED && verdict.source == route->verdict.source;
+		if (verdict.outcome != ACL_ALLOWED) {
+			fail = fail == FAIL_NONE ? verdict.fail : fail;
+			continue;
+		}
+		if (verdict.source)
+			source = &verdict.source->source;
+		if (source_keep(source, to, 1) == 0)
+			fail = FAIL_UNREACHABLE;
+		else if (first || verdict.source == route->verdict.source) {
+			route->verdict = verdict;
+			route->source = *source;
+			route->addr_count++;
+		}
 	}
-	return kept - route->addr_count;
+	return fail;
 }
 
 static const char *route_lacks(enum family family)
@@ -143,10 +157,10 @@ enum fail route_add(struct route *route, const struct resolver_answer *answer,
 	    [RESOLVER_BAD_NAME] = FAIL_DNS_NOT_FOUND,
 	    [RESOLVER_NO_MEMORY] = FAIL_NO_MEMORY,
 	};
-	struct addr *fresh = &route->addrs[route->addr_count];
 	bool one_family = config->family == FAMILY_IPV4 || config->family == FAMILY_IPV6;
-	const struct source *source;
-	size_t vetted, usable;
+	struct addr addrs[RESOLVER_ADDRS_MAX];
+	size_t had = route->addr_count, usable;
+	enum fail fail;
 
 	if (answer->status == RESOLVER_NOT_FOUND && one_family)
 		*ret_why = route_lacks(config->family);
@@ -154,21 +168,17 @@ enum fail route_add(struct route *route, const struct resolver_answer *answer,
 		return fails[answer->status];
 	if (answer->count == 0)
 		return FAIL_NONE;
-	vetted = route_vet(route, config->acl, answer->addrs, answer->count);
-	if (vetted == 0)
-		return route->verdict.outcome == ACL_ALLOWED ? FAIL_NONE : route->verdict.fail;
-	usable = family_apply(config->family, fresh, vetted);
-	source = route->verdict.source ? &route->verdict.source->source : &route->source;
-	vetted = source_keep(source, fresh, usable);
-	if (vetted > 0) {
-		route->source = *source;
-		route->addr_count += vetted;
+	memcpy(addrs, answer->addrs, answer->count * sizeof(addrs[0]));
+	usable = family_apply(config->family, addrs, answer->count);
+	fail = usable > 0 ? route_vet(route, config->acl, addrs, usable) : FAIL_UNREACHABLE;
+	if (route->addr_count > had)
 		return FAIL_NONE;
-	}
-	*ret_why = usable > 0
-		       ? "The site has no address of the family that this proxy connects from."
-		       : route_lacks(config->family);
-	return FAIL_UNREACHABLE;
+	if (fail == FAIL_UNREACHABLE)
+		*ret_why =
+		    usable > 0
+			? "The site has no address of the family that this proxy connects from."
+			: route_lacks(config->family);
+	return fail;
 }
 
 enum fail route_review(struct route *route, const struct config *config, const struct addr *to)
