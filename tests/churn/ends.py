@@ -4,9 +4,11 @@ import asyncio
 import socket
 import struct
 
+import sites
 from shapes import payload
 
 
+IP_BIND_ADDRESS_NO_PORT = 24
 TURNS = 3  # of the loop, for a task to be told of what another callback met
 
 
@@ -54,6 +56,12 @@ class End:
         if self.abort and self.abort.counts == way:
             return self.abort.at - self.counts[way]
         return 1 << 40
+
+    async def leave_soon(self):
+        """If that is what it wants to do behind its head."""
+        if self.abort and self.abort.soon:
+            await asyncio.sleep(self.abort.rest)
+            self.leave()
 
     def leave(self):
         how, self.abort = self.abort.how, None
@@ -259,12 +267,21 @@ async def tunnel(end, shape, way, sends, prefix=b""):
             came = came[:at] + came[at + 1 :]
         if came != expected[: len(came)]:
             raise Wrong(f"exchange {shape.number}, tunnel {other}: wrong bytes")
+    if ended and not ended.reset and shape.is_steady and len(came) != len(expected):
+        raise Wrong(f"exchange {shape.number}, tunnel {other}: looks complete with {len(came)} bytes")
     if ended and ended.reset:
         return f"{len(came)}, then {ended!r} {ended.__cause__!r},"
     return len(came)
 
 
 # ---- the client ---------------------------------------------------------------------------------
+
+
+def word_of(status, text):
+    """That of the access log, which is the last of the proxy's own page."""
+    if status == 200 or not text:
+        return None
+    return bytes(text).split()[-1].decode("ascii")
 
 
 class Client:
@@ -274,23 +291,30 @@ class Client:
         self.plan = plan
         self.world = world
         self.answered = [asyncio.Event() for _ in plan.shapes]
-        self.outcomes = {}  # number: "complete", or what became of it
+        self.outcomes = {}  # number: (status, word), when the answer came as a whole
 
-    def head(self, shape):
-        host = "churn.test" if shape.named else "127.0.0.1"
-        authority = {
-            "refused": f"127.0.0.1:{self.world.refusing}",
-            "denied": "240.0.0.1",
-            "nowhere": "nowhere.test",
-        }.get(shape.kind, f"{host}:{self.world.port}")
+    def authority(self, shape):
+        origin = self.world.origin
         if shape.kind == "connect":
             n = shape.number & 0xFFFFFF
-            authority = f"127.{n >> 16}.{n >> 8 & 255}.{n & 255}:{self.world.port}"
-            return f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n".encode()
+            host = shape.name or f"127.{n >> 16}.{n >> 8 & 255}.{n & 255}"
+            return f"{host}:{origin.tunnels}"
+        return {
+            "refused": f"127.0.0.1:{self.world.refusing}",
+            "denied": "240.0.0.1",
+            "nowhere": "n0.gone.test",
+        }.get(shape.kind, f"{shape.name or '127.0.0.1'}:{origin.six if shape.six else origin.port}")
+
+    def head(self, shape):
+        authority = self.authority(shape)
+        login = [f"{name}: {value}" for name, value in shape.login.fields]
+        if shape.kind == "connect":
+            lines = [f"CONNECT {authority} HTTP/1.1", f"Host: {authority}", *login]
+            return ("\r\n".join(lines) + "\r\n\r\n").encode()
         target = f"http://{authority}/{shape.number}"
         if shape.kind == "home":
             target = f"/{shape.number}"
-        lines = [f"{shape.method} {target} {shape.version}", f"Host: {authority}"]
+        lines = [f"{shape.method} {target} {shape.version}", f"Host: {authority}", *login]
         if shape.kind == "bad":
             lines += ["Content-Length: 5", "Content-Length: 6"]
         elif shape.kind == "upgrade":
@@ -311,6 +335,9 @@ class Client:
             if not self.plan.pipelined:
                 end.begin(shape.client_abort, shape.client_reads)
             out = self.head(shape)
+            if shape.client_abort and shape.client_abort.soon and not self.plan.pipelined:
+                await end.send(out)
+                await end.leave_soon()
             if not shape.is_tunnel and shape.kind != "bad" and shape.up_framing != "none":
                 body = framed(
                     payload(shape.number, "up", shape.up_size), shape.up_framing, shape.chunk
@@ -337,7 +364,8 @@ class Client:
         if not own:
             self.world.answered.add(shape.number)
         body = Body(shape.number, "down", shape.down_size)
-        add = (lambda data: None) if own else body.add
+        text = bytearray()
+        add = text.extend if own else body.add
         # Of a body that ends with the connection its origin alone knows whether it is whole.
         cut = shape.down_framing == "close" and shape.origin_abort
         if shape.blind and not own:
@@ -355,15 +383,21 @@ class Client:
             body.done()
         if shape.is_clean and shape.kind == "http" and own:
             raise Wrong(f"exchange {shape.number}: the proxy said {status} behind {end.counts}, {head!r}")
-        self.outcomes[shape.number] = "own" if own else "complete"
+        self.settle(shape, status, word_of(status, text) if own else "ok")
         return fields.get("connection", "keep-alive") != "close"
 
     async def run_tunnel(self, end, shape):
         got = await tunnel(end, shape, "up", shape.client_sends)
         if shape.is_clean and got != shape.down_size:
             raise Wrong(f"exchange {shape.number}: {got} of {shape.down_size} bytes in a tunnel")
-        self.outcomes[shape.number] = "complete"
+        self.settle(shape, 101 if shape.kind == "upgrade" else 200, "ok")
         return False
+
+    def settle(self, shape, status, word):
+        """Where all of its answer came; word None: it was the proxy's, and had no text."""
+        if word and not shape.judged(word):
+            raise Wrong(f"exchange {shape.number}: {status} {word}, not {shape.may}")
+        self.outcomes[shape.number] = (status, word)
 
     async def read(self, end):
         for i, shape in enumerate(self.plan.shapes):
@@ -381,7 +415,9 @@ class Client:
         ended = None
         tasks = []
         try:
-            await end.loop.sock_connect(sock, self.world.proxy)
+            sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+            sock.bind((self.plan.visitor.address, 0))
+            await end.loop.sock_connect(sock, self.world.places[self.plan.visitor.listener])
             tasks = [asyncio.ensure_future(self.read(end))]
             tasks.append(asyncio.ensure_future(self.write(end)))
             if shapes[0].is_tunnel:
@@ -409,7 +445,7 @@ class Client:
             return
         for shape in self.plan.shapes:
             done = shape.number in self.outcomes
-            if not done and shape.is_clean:
+            if not done and (shape.is_clean or shape.is_refused):
                 raise Wrong(f"exchange {shape.number}: not answered, {ended}")
             if not done or shape.closes or self.plan.pipelined:
                 return
@@ -418,29 +454,61 @@ class Client:
 # ---- the origin ---------------------------------------------------------------------------------
 
 
+def silent(port):
+    """Sockets because of which nothing comes back from these addresses: their queues are full."""
+    socks = []
+    for address in sites.SILENT:
+        socks.append(socket.create_server((address, port), backlog=0, reuse_port=True))
+        for _ in range(4):
+            sock = socket.socket()
+            sock.setblocking(False)
+            sock.connect_ex((address, port))
+            socks.append(sock)
+    return socks
+
+
+def listen(address, port):
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    sock = socket.create_server((address, port), family=family, backlog=4096, reuse_port=True)
+    sock.setblocking(False)
+    return sock
+
+
 class Origin:
-    """Answers whatever comes, as the shape of it says."""
+    """Answers whatever comes, as the shape of it says.
+
+    It listens at `port` on one address, at `six` also on ::1, and at `tunnels` on all of 127.0.0.0/8:
+    there the address is the number of the shape.
+    """
 
     def __init__(self, world):
         self.world = world
-        self.sock = socket.create_server(("0.0.0.0", 0), backlog=4096)
-        self.sock.setblocking(False)
-        self.port = self.sock.getsockname()[1]
+        self.socks = [listen("127.0.0.1", 0), listen("127.0.0.1", 0), listen("0.0.0.0", 0)]
+        self.port, self.six, self.tunnels = (s.getsockname()[1] for s in self.socks)
+        self.socks.append(listen("::1", self.six))
+        self.silence = [s for p in (self.port, self.six, self.tunnels) for s in silent(p)]
         self.tasks = set()
 
     async def serve(self):
+        try:
+            await asyncio.gather(*[self.accept(sock) for sock in self.socks])
+        except asyncio.CancelledError:
+            pass
+
+    async def accept(self, listening):
         loop = asyncio.get_running_loop()
         while True:
-            sock, _ = await loop.sock_accept(self.sock)
+            sock, _ = await loop.sock_accept(listening)
             task = asyncio.ensure_future(self.connection(sock))
             self.tasks.add(task)
             task.add_done_callback(self.tasks.discard)
 
     async def connection(self, sock):
-        n = [int(part) for part in sock.getsockname()[0].split(".")]
+        address, port = sock.getsockname()[:2]
         end = End(sock)
         try:
-            if n != [127, 0, 0, 1]:
+            if port == self.tunnels:
+                n = [int(part) for part in address.split(".")]
                 await self.tunnel(end, self.world.shape(n[1] << 16 | n[2] << 8 | n[3]))
                 return
             while await self.exchange(end):
@@ -452,9 +520,19 @@ class Origin:
         finally:
             end.close()
 
+    def check_source(self, end, shape):
+        """Where it comes from depends on who sent it, and where it came in."""
+        try:
+            peer = end.sock.getpeername()[0]
+        except OSError:
+            return  # it has gone
+        if "ok" not in shape.may or not shape.login.may_leave(peer):
+            raise Wrong(f"exchange {shape.number}: comes from {peer}")
+
     async def tunnel(self, end, shape):
         if not shape:
             return
+        self.check_source(end, shape)
         end.begin(shape.origin_abort, shape.origin_reads)
         got = await tunnel(end, shape, "down", shape.origin_sends)
         if shape.is_clean and got != shape.up_size:
@@ -475,6 +553,9 @@ class Origin:
         shape = self.world.shape(int(head.split(b" ", 2)[1].strip(b"/")))
         if not shape:
             return False
+        if "proxy-authorization" in fields:
+            raise Wrong(f"exchange {shape.number}: its password came, too")
+        self.check_source(end, shape)
         end.begin(shape.origin_abort, shape.origin_reads)
         if shape.kind == "upgrade":
             await end.send(

@@ -2,6 +2,9 @@
 
 import random
 
+import sites
+import visitors
+
 # Payload is cut out of this, at a place that depends on the exchange: a byte that is lost, doubled
 # or another exchange's shows.
 _PERIOD = 1048573
@@ -49,26 +52,50 @@ class Pace:
 
 
 class Abort:
-    """A party leaves when so many bytes of the exchange went its way."""
+    """A party leaves when so many bytes of the exchange went its way; `soon`: behind its head."""
 
-    def __init__(self, rng, most):
+    def __init__(self, rng, most, soon=False):
         self.counts = rng.choice(["sent", "received"])
         self.at = rng.randint(0, most) if rng.random() < 0.7 else rng.randint(0, min(most, 500))
         self.how = pick(rng, close=3, reset=3, half=2)
+        self.rest = 0
+        self.soon = soon
+        if soon:
+            self.counts, self.at, self.how = "sent", 1 << 40, pick(rng, close=2, reset=1)
+            self.rest = rng.choice([0, rng.uniform(0, 0.02), rng.uniform(0, 0.4)])
 
     def __repr__(self):
+        if self.soon:
+            return f"{self.how} {self.rest:.3f} s behind the head"
         return f"{self.how} after {self.at} {self.counts}"
+
+
+# Words of the access log that do not depend on what anybody does behind the head.
+JUDGEMENTS = (
+    "ok",
+    "auth_required",
+    "auth_failed",
+    "auth_limited",
+    "client_denied",
+    "port_denied",
+    "rule_denied",
+    "blocklist",
+    "address_denied",
+)
 
 
 class Shape:
     """One request with its response, or one tunnel."""
 
-    def __init__(self, number, rng, alone):
+    def __init__(self, number, rng, alone, visitor):
         self.number = number
+        self.visitor = visitor
+        self.login = visitors.Login(rng, pick, visitor)
         self.kind = pick(rng, http=20, home=0.5, bad=0.5, refused=0.5, denied=0.5, nowhere=0.3)
         if alone and rng.random() < 0.25:
             self.kind = rng.choice(["connect", "upgrade"])
-        self.named = rng.random() < 0.1  # by a name that has to be looked up
+        self.name = self._name(rng) if rng.random() < 0.35 else None  # None: by its address
+        self.six = rng.random() < 0.5  # where somebody listens on ::1, too
         self.version = pick(rng, **{"HTTP/1.1": 9, "HTTP/1.0": 1})
         self.method = pick(rng, GET=5, POST=3, HEAD=1, PUT=1, DELETE=0.5)
         self.up_framing = "none"
@@ -96,19 +123,80 @@ class Shape:
         self.small_buffers = rng.random() < 0.2
         most = self.up_size + self.down_size + 300
         aborts = pick(rng, none=10, client=4, origin=4, both=2)
-        self.client_abort = Abort(rng, most) if aborts in ("client", "both") else None
+        soon = rng.random() < 0.3
+        self.client_abort = Abort(rng, most, soon) if aborts in ("client", "both") else None
         self.origin_abort = Abort(rng, most) if aborts in ("origin", "both") else None
+
+        self.may = self._may()  # how it may be judged: by words of the access log, or "ok"
+
+    def _name(self, rng):
+        """None where it goes nowhere by a name."""
+        if self.kind not in ("http", "connect", "upgrade"):
+            return None
+        zone = pick(rng, **{zone: weight for zone, (weight, _) in sites.ZONES.items()})
+        if zone == "quiet" and self.visitor.kind == "cut":
+            zone = "open"  # all denials are to be in the log
+        label = f"n{self.number}" if rng.random() < 0.7 else f"s{rng.randint(0, 9)}"
+        if self.kind == "connect":
+            label = f"c{self.number}"
+        return f"{label}.{zone}.test"
+
+    @property
+    def zone(self):
+        return sites.zone_of(self.name) if self.name else None
+
+    def _may_by_rules(self):
+        if self.kind in ("home", "bad"):
+            return {"ok"}
+        if self.login.users == {"mallory"}:
+            return {"rule_denied"}
+        may = {"address_denied"} if self.kind == "denied" else {"ok"}
+        if self.name:
+            may = set(sites.ZONES[self.zone][1])
+        if self.kind == "connect" and self.visitor.kind == "cut":
+            may |= {"rule_denied"}
+        if "mallory" in self.login.users:
+            may |= {"rule_denied"}
+        return may
+
+    def _may(self):
+        may = set(self.login.outcomes)
+        return may - {"ok"} | self._may_by_rules() if "ok" in may else may
 
     @property
     def is_tunnel(self):
         return self.kind in ("connect", "upgrade")
 
     @property
-    def is_clean(self):
-        """Nobody does anything that could keep it from succeeding."""
+    def is_steady(self):
+        """Neither party leaves, or makes the other wait."""
         return not (
             self.client_abort or self.origin_abort or self.silent or self.stuck or self.blind
-        ) and self.kind in ("http", "home", "connect", "upgrade")
+        )
+
+    @property
+    def is_clean(self):
+        """Nobody does anything that could keep it from succeeding."""
+        return (
+            self.is_steady
+            and self.kind in ("http", "home", "connect", "upgrade")
+            and self.may == {"ok"}
+            and self.zone not in sites.NOWHERE
+        )
+
+    @property
+    def is_refused(self):
+        """It is surely denied, and answered."""
+        return self.is_steady and "ok" not in self.may and self.up_framing == "none" and self.kind != "bad"
+
+    def judged(self, word):
+        """Whether it may have been judged so; of other words nothing is known."""
+        if self.kind == "bad":
+            return word not in JUDGEMENTS
+        word = word.split(":")[0]
+        if word in JUDGEMENTS:
+            return word in self.may
+        return not (self.is_steady and "ok" not in self.may)
 
     @property
     def closes(self):
@@ -132,7 +220,8 @@ class Plan:
     def __init__(self, seed, number, most=4):
         rng = random.Random(f"{seed}/{number}")
         count = 1 if rng.random() < 0.5 else rng.randint(2, most)
-        self.shapes = [Shape(number + i, rng, count == 1) for i in range(count)]
+        self.visitor = visitors.Visitor(rng, pick)
+        self.shapes = [Shape(number + i, rng, count == 1, self.visitor) for i in range(count)]
         # Behind a response of HTTP/1.0 the connection closes: what comes then resets it.
         self.pipelined = (
             count > 1
