@@ -230,6 +230,14 @@ static bool ask_locally(struct ask *a)
 	return a->ipv4.known && a->ipv6.known;
 }
 
+static void question_init(struct question *q, struct ask *a, sa_family_t family)
+{
+	*q = (struct question){.ask = a, .family = family};
+	q->record = family == AF_INET ? &a->answer.ipv4 : &a->answer.ipv6;
+	q->known = a->dns->only != 0 && a->dns->only != family;
+	*q->record = (struct record){.status = RECORD_NO_DATA, .ttl_s = RECORD_TTL_NONE};
+}
+
 /* Hand c-ares what waits, as far as there is room.  Never called from inside c-ares. */
 static void dns_pump(struct dns *d)
 {
@@ -393,14 +401,6 @@ void dns_free(struct dns *d)
 	free(d);
 }
 
-static void question_init(struct question *q, struct ask *a, sa_family_t family)
-{
-	*q = (struct question){.ask = a, .family = family};
-	q->record = family == AF_INET ? &a->answer.ipv4 : &a->answer.ipv6;
-	q->known = a->dns->only != 0 && a->dns->only != family;
-	*q->record = (struct record){.status = RECORD_NO_DATA, .ttl_s = RECORD_TTL_NONE};
-}
-
 int dns_ask(struct dns *d, const char *name, dns_done_fn *done, void *arg)
 {
 	size_t size = strlen(name) + 1;
@@ -430,6 +430,21 @@ int dns_ask(struct dns *d, const char *name, dns_done_fn *done, void *arg)
 	return 0;
 }
 
+/* Whoever asks behind a change of families joins what waits: unless told, it is asked anew. */
+static void dns_ask_anew(struct dns *d)
+{
+	struct ask *a;
+
+	TAILQ_FOREACH(a, &d->lists[ASK_WAITING], link)
+	{
+		if (a->answer.more)
+			continue;
+		ask_quiet(a);
+		question_init(&a->ipv4, a, AF_INET);
+		question_init(&a->ipv6, a, AF_INET6);
+	}
+}
+
 /* Replace the channel by one that has read resolv.conf as it is now. */
 static int dns_reopen(struct dns *d, const struct dns_options *options)
 {
@@ -442,6 +457,7 @@ static int dns_reopen(struct dns *d, const struct dns_options *options)
 	channel_close(old);
 	d->channel = fresh;
 	d->reopening = false;
+	dns_ask_anew(d);
 	dns_pump(d);
 	return ARES_SUCCESS;
 }

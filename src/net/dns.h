@@ -60,7 +60,8 @@ MUST_USE int dns_ask(struct dns *d, const char *name, dns_done_fn *done, void *a
 
 /*
  * Other servers, another time-out for what is asked from now on.  What is under way is asked
- * again.  -1: nothing has changed, and *ret_error is a sentence.
+ * again, and of the families of now unless one was told.  -1: nothing has changed, and
+ * *ret_error is a sentence.
  */
 MUST_USE int dns_configure(
     struct dns *d, const struct dns_options *options, const char **ret_error);

@@ -394,6 +394,8 @@ struct fixture {
 	struct server server;
 	struct resolver *resolver;
 	struct metrics metrics;
+	char server_text[32];
+	int timeout_ms;
 	bool in_call, too_long;
 };
 
@@ -451,11 +453,11 @@ static void asker_on_done(const struct resolver_answer *answer_is, void *arg)
 
 static void open_at(struct fixture *f, int port, int timeout_ms, struct resolver_options o)
 {
-	char text[64];
-	const char *servers[] = {text};
+	const char *servers[] = {f->server_text};
 	const char *error = NULL;
 
-	snprintf(text, sizeof(text), "127.0.0.1:%d", port);
+	snprintf(f->server_text, sizeof(f->server_text), "127.0.0.1:%d", port);
+	f->timeout_ms = timeout_ms;
 	o.servers = servers;
 	o.server_count = 1;
 	o.timeout_ms = timeout_ms;
@@ -463,6 +465,18 @@ static void open_at(struct fixture *f, int port, int timeout_ms, struct resolver
 	memset(&f->metrics, 0, sizeof(f->metrics));
 	f->resolver = resolver_new(f->base, &o, &error);
 	assert_non_null(f->resolver);
+}
+
+/* A reload, with the same servers. */
+static void configure(struct fixture *f, struct resolver_options o)
+{
+	const char *servers[] = {f->server_text};
+	const char *error = NULL;
+
+	o.servers = servers;
+	o.server_count = 1;
+	o.timeout_ms = f->timeout_ms;
+	assert_int_equal(resolver_configure(f->resolver, &o, &error), 0);
 }
 
 static void fixture_open(struct fixture *f, int timeout_ms, struct resolver_options o)
@@ -1142,6 +1156,47 @@ static void test_one_family_only(void **state)
 	}
 }
 
+/* What is asked for while the family changes is asked for anew, as who joins it has to have it. */
+static void test_another_family_under_way(void **state)
+{
+	static const struct {
+		sa_family_t before, behind;
+		const char *name; /* the first question for it is not answered */
+		size_t four, six;
+	} cases[] = {
+	    {AF_INET, AF_INET6, "held-a.test", 0, 3},
+	    {AF_INET, 0, "held-a.test", 2, 3},
+	    {AF_INET6, AF_INET, "held-aaaa.test", 2, 0},
+	    {AF_INET6, 0, "held-aaaa.test", 2, 3},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct resolver_options o = usual();
+		struct asker first = {0}, second = {0};
+		struct fixture f;
+
+		o.only = cases[i].before;
+		fixture_open(&f, 9000, o);
+		ask(&f, &first, cases[i].name);
+		while (f.server.held.len == 0)
+			event_base_loop(f.base, EVLOOP_ONCE);
+		f.server.held.len = 0;
+		o.only = cases[i].behind;
+		configure(&f, o);
+		ask(&f, &second, cases[i].name);
+		while (o.only == 0 && f.server.held.len == 0)
+			event_base_loop(f.base, EVLOOP_ONCE);
+		if (o.only == 0)
+			server_release(&f.server);
+		wait_for(&f, &first);
+		wait_for(&f, &second);
+		assert_int_equal(count_of(&second, AF_INET), cases[i].four);
+		assert_int_equal(count_of(&second, AF_INET6), cases[i].six);
+		fixture_close(&f);
+	}
+}
+
 /* No shorter than ttl_min, but ttl_max wins; what does not exist is not made to last. */
 static void test_ttl_min(void **state)
 {
@@ -1435,6 +1490,7 @@ int main(void)
 	    cmocka_unit_test(test_old_halves_end),
 	    cmocka_unit_test(test_freed_at_half),
 	    cmocka_unit_test(test_one_family_only),
+	    cmocka_unit_test(test_another_family_under_way),
 	    cmocka_unit_test(test_ttl_min),
 	    cmocka_unit_test(test_turns),
 	    cmocka_unit_test(test_free_under_way),
