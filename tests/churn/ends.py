@@ -490,10 +490,7 @@ class Origin:
         self.tasks = set()
 
     async def serve(self):
-        try:
-            await asyncio.gather(*[self.accept(sock) for sock in self.socks])
-        except asyncio.CancelledError:
-            pass
+        await asyncio.gather(*[self.accept(sock) for sock in self.socks])
 
     async def accept(self, listening):
         loop = asyncio.get_running_loop()

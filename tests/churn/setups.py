@@ -25,6 +25,14 @@ RULES = {
 }
 
 
+class Resolving:
+    """How names are looked up.  Those under way are asked for anew: not at every reload."""
+
+    def __init__(self, rng, often):
+        self.family = rng.choice(["any", "ipv4", "prefer-ipv4", "prefer-ipv6"])
+        self.keys = {"lookups": 64 if often(0.3) else 256, "cache": 0 if often(0.3) else 10000}
+
+
 class Setup:
     """Numbers are drawn in order, so that the seed says which setup is the n-th."""
 
@@ -41,7 +49,6 @@ class Setup:
         }
         if often(0.5):
             self.auth["exempt"].append(visitors.network("half"))
-        self.family = rng.choice(["any", "ipv4", "prefer-ipv4", "prefer-ipv6"]) if often(1) else "any"
         self.without = set() if often(0.4) else {"flip"}
         self.without |= set() if often(0.5) else {"cut"}
         self.source = often(0.5)
@@ -54,7 +61,7 @@ class Setup:
         self.limits = {"pool_idle": 1}
         if often(0.5):
             self.limits.update(in_flight=16384, pool=8)
-        self.resolver = {"lookups": 64 if often(0.3) else 256, "cache": 0 if often(0.2) else 10000}
+        self.resolving = Resolving(rng, often) if often(0.1) else None  # None: as before
         self.name = "other" if often(0.5) else "penstock"
 
 
@@ -83,6 +90,7 @@ class Setups:
         replace(self.paths["groups"], "staff: anna yves\nothers: bob\n")
         self.written = {}
         self.usual = Setup(self.rng, usual=True)
+        self.resolving = Resolving(self.rng, lambda share: False)
 
     def next(self):
         return Setup(self.rng)
@@ -122,6 +130,7 @@ class Setups:
     def config(self, setup):
         """Writes its files, too."""
         self._write_files(setup)
+        self.resolving = setup.resolving or self.resolving
         lists = [self.paths["ads.txt"], self.paths["block.txt"]]
         users = self.paths["users"]
         if setup.broken == "list":
@@ -132,7 +141,7 @@ class Setups:
             self.base,
             {
                 "name": setup.name,
-                "family": setup.family if setup.broken != "syntax" else "neither",
+                "family": self.resolving.family if setup.broken != "syntax" else "neither",
                 "listen": self._listen(setup),
                 "access": {
                     "recheck_tunnels": "on" if setup.recheck else "off",
@@ -141,6 +150,6 @@ class Setups:
                 },
                 "auth": {**setup.auth, "users": users, "groups": self.paths["groups"]},
                 "limits": setup.limits,
-                "resolver": setup.resolver,
+                "resolver": self.resolving.keys,
             },
         )
