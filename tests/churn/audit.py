@@ -23,6 +23,7 @@ class Audit:
     def __init__(self, proxy, shape, outcomes, wrong):
         self.proxy, self.shape, self.outcomes, self.wrong = proxy, shape, outcomes, wrong
         self.counts = {}  # word: lines
+        self.cut = 0  # tunnels, by a reload
         self.lines = {}  # number: lines
 
     def total(self, name):
@@ -39,12 +40,14 @@ class Audit:
                     self.wrong(f"lasted longer than its timers: {line.text}")
                 word = line.end.split(":")[0]
                 self.counts[word] = self.counts.get(word, 0) + 1
+                self.cut += word in ("rule_denied", "blocklist") and line.status in ("200", "101")
                 number = number_of(line)
                 shape = self.shape(number) if number is not None else None
                 if shape:
                     self.lines.setdefault(shape.number, []).append(line)
                     self.check_line(shape, line)
         print("ends:", ", ".join(f"{n} {e}" for e, n in sorted(self.counts.items(), key=lambda i: -i[1])))
+        print(f"tunnels cut by reloads: {self.cut}")
 
     def check_line(self, shape, line):
         """What it says of who it was, how it was judged, and, where all went well, how much it was."""

@@ -50,6 +50,9 @@ class Pace:
         self.rests = {"whole": 0, "pieces": 2, "crumbs": 3, "slow": 10}[kind]
         self.rest = rng.uniform(0, 0.05)
 
+    def stay(self, rng, size):
+        self.size, self.rests, self.rest = size // 10 + 1, 10, rng.uniform(0.02, 0.3)
+
 
 class Abort:
     """A party leaves when so many bytes of the exchange went its way; `soon`: behind its head."""
@@ -92,7 +95,7 @@ class Shape:
         self.visitor = visitor
         self.login = visitors.Login(rng, pick, visitor)
         self.kind = pick(rng, http=20, home=0.5, bad=0.5, refused=0.5, denied=0.5, nowhere=0.3)
-        if alone and rng.random() < 0.25:
+        if alone and rng.random() < (0.6 if visitor.kind == "cut" else 0.25):
             self.kind = rng.choice(["connect", "upgrade"])
         self.name = self._name(rng) if rng.random() < 0.35 else None  # None: by its address
         self.six = rng.random() < 0.5  # where somebody listens on ::1, too
@@ -120,6 +123,10 @@ class Shape:
         self.urgent = self.is_tunnel and rng.random() < 0.2
         self.client_sends, self.client_reads = Pace(rng), Pace(rng)
         self.origin_sends, self.origin_reads = Pace(rng), Pace(rng)
+        if self.kind == "connect" and rng.random() < 0.3:
+            # It stands for long enough to be there at a reload.
+            self.client_sends.stay(rng, self.up_size)
+            self.origin_sends.stay(rng, self.down_size)
         self.small_buffers = rng.random() < 0.2
         most = self.up_size + self.down_size + 300
         aborts = pick(rng, none=10, client=4, origin=4, both=2)
