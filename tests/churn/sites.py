@@ -35,8 +35,9 @@ ZONES = {
     "gone": (0.3, {"ok"}),
     "dead": (0.2, {"ok"}),
     "mute": (0.05, {"ok"}),
+    "mute-four": (0.2, {"ok"}),
 }
-NOWHERE = ("gone", "dead", "mute", "inner", "special")
+NOWHERE = ("gone", "dead", "mute", "mute-four", "inner", "special")  # not surely anywhere
 
 
 def zone_of(name):
@@ -87,6 +88,9 @@ class Site:
             self.rcodes = {A: rcode, AAAA: rcode}
         elif self.zone == "mute":
             self.delays = {A: None, AAAA: None}
+        elif self.zone == "mute-four":
+            self.addresses[AAAA] = ["::1"]
+            self.delays = {A: None, AAAA: 0}
 
 
 class Server(asyncio.DatagramProtocol):
