@@ -9,6 +9,7 @@
 #include "proxy/config.h"
 #include "proxy/door.h"
 #include "proxy/entrance.h"
+#include "proxy/users.h"
 
 static struct acl_facts route_asked(const struct route_asker *asker, const struct head *head)
 {
@@ -196,7 +197,7 @@ enum fail route_review(struct route *route, const struct config *config, const s
 enum fail route_recheck(const struct head *head, const struct route_asker *asker,
     const struct config *config, const struct addr *to, const struct blocklist_list **ret_listed)
 {
-	const struct htpasswd *users = config->auth.table;
+	bool ask = users_ask(config, asker->client);
 	struct route_asker now = *asker;
 	const char *why = NULL;
 	struct route route;
@@ -205,9 +206,10 @@ enum fail route_recheck(const struct head *head, const struct route_asker *asker
 	*ret_listed = NULL;
 	if (!acl_allows_client(config->acl, asker->client))
 		return FAIL_CLIENT_DENIED;
-	if (asker->user)
-		now.user = users ? htpasswd_find(users, slice_of(asker->user->name)) : NULL;
-	if (asker->user && users && !now.user)
+	now.user = ask && asker->user
+		       ? htpasswd_find(config->auth.table, slice_of(asker->user->name))
+		       : NULL;
+	if (ask && !now.user)
 		return FAIL_AUTH_REQUIRED;
 	fail = route_read(&route, head, &now, &why);
 	if (fail == FAIL_NONE)

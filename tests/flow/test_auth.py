@@ -193,6 +193,22 @@ def test_connect(guarded, client, origin):
         ("407", "-"), ("407", "-"), ("200", "anna")]
 
 
+@pytest.mark.parametrize("exempt,ends", [([], True), (["127.0.0.1"], False)])
+def test_tunnels_of_nobody_are_checked_again(proxy, client, origin, users, exempt, ends):
+    """When users have to say who they are from now on."""
+    o = origin()
+    p = proxy(workers=1)
+    c = client(p)
+    assert c.connect_to(o.authority).status == 200
+    reload(p, access={"recheck_tunnels": "on"}, auth={"users": users, **OPEN, "exempt": exempt})
+    if ends:
+        c.expect_closed(reset=True)
+        assert p.access()[0].end == "auth_required"
+    else:
+        becomes(client(p, source="127.0.0.2"), o.url(), [], 407)
+        assert c.get("/").status == 200
+
+
 def test_an_old_client(guarded, client, origin):
     o = origin()
     p = guarded()
