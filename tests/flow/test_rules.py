@@ -7,6 +7,7 @@ import time
 import pytest
 
 import daemon
+from nameserver import A, AAAA
 from peers import Closed, request, response, serve
 
 SAY = 'Not <b>"now"</b>.'
@@ -275,19 +276,26 @@ def test_source(proxy, client, origin, names, method):
 
 def test_source_of_an_address_that_is_left_out_is_not_the_others(proxy, client, origin, scripted):
     """::1 cannot be reached from its rule's source; 127.0.0.1, which no rule is about, comes later."""
-    held = []
+    held = {}
 
     def script(query):
-        held.append(query)
-        if len(held) == 2:
-            for q in sorted(held, key=lambda q: q.kind, reverse=True):  # AAAA first
-                q.addresses("::1", "127.0.0.1")
+        if query.name == "a.test":
+            held[query.kind] = query
+        else:
+            query.addresses("127.0.0.1")
 
     o, server = origin(), scripted(script)
     rules = [{"address": "::1", "source": "127.0.0.5"}]
-    p = proxy(access={"rules": rules}, resolver={"servers": [server.address]})
-    assert client(p).get(f"http://a.test:{o.port}/").status == 200
-    assert o.connection().peer[0] == "127.0.0.1"
+    p = proxy(workers=1, access={"rules": rules}, resolver={"servers": [server.address]})
+    c = client(p)
+    c.request("GET", f"http://a.test:{o.port}/")
+    daemon.poll(lambda: {A, AAAA} <= set(held), "both questions")
+    held[AAAA].addresses("::1")
+    for name in ("b.test", "c.test"):  # when they are answered, that was read
+        assert client(p).get(f"http://{name}:{o.port}/").status == 200
+    held[A].addresses("127.0.0.1")
+    assert c.recv_response().status == 200
+    assert {c.peer[0] for c in o.accepted()} == {"127.0.0.1"}
 
 
 RATE, SECONDS = 200_000, 2
