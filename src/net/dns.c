@@ -32,6 +32,7 @@ struct question {
 	struct record *record; /* where the answer goes */
 	sa_family_t family;
 	bool asked, known; /* c-ares has it; there is an answer */
+	int64_t known_ms;  /* since then */
 	bool again;        /* asked once more, after a FORMERR */
 };
 
@@ -123,6 +124,24 @@ static void ask_announce(struct ask *a)
 	event_active(&a->dns->flush, EV_TIMEOUT, 0);
 }
 
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* It may be believed for so much less as it has lain here, waiting for the other family's. */
+static void question_age(struct question *q, int64_t now)
+{
+	int64_t age_s = q->known_ms > 0 ? (now - q->known_ms) / 1000 : 0;
+	uint32_t *ttl = &q->record->ttl_s;
+
+	if (*ttl != RECORD_TTL_NONE)
+		*ttl = *ttl > age_s ? *ttl - (uint32_t)age_s : 0;
+}
+
 /*
  * What to tell, and whether it is all.  As there is no more to be told then, the ask is
  * freed, or goes on as long as c-ares holds it.
@@ -133,6 +152,10 @@ static bool ask_take_answer(struct ask *a, struct dns_answer *ret_answer)
 	a->answer.ipv4_known = a->ipv4.known;
 	a->answer.ipv6_known = a->ipv6.known;
 	a->answer.more = !a->ipv4.known || !a->ipv6.known;
+	if (!a->answer.more) {
+		question_age(&a->ipv4, now_ms());
+		question_age(&a->ipv6, now_ms());
+	}
 	*ret_answer = a->answer;
 	if (a->answer.more)
 		return false;
@@ -184,6 +207,7 @@ static void question_on_answer(void *arg, int status, int timeouts, unsigned cha
 			status = ARES_ECONNREFUSED;
 		record_read(q->record, q->family, status, message, (size_t)len);
 		q->known = true;
+		q->known_ms = now_ms();
 		ask_announce(a);
 	}
 	if (!a->ipv4.asked && !a->ipv6.asked)
@@ -316,14 +340,6 @@ static struct channel *dns_open(struct dns *d, const struct dns_options *options
 	};
 
 	return channel_open(d->base, o, dns_on_turn, d, ret_status);
-}
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_BOOTTIME, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 /* c-ares counts its initialisations without a lock; on this system it never needs the end. */

@@ -1092,6 +1092,31 @@ static void test_old_halves(void **state)
 	}
 }
 
+/* The time that an answer may be believed begins when it comes, not when the other comes. */
+static void test_half_grows_old(void **state)
+{
+	static const char *const names[] = {"held-a.test", "held-aaaa.test", "held-aaaa-none.test"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		struct asker a = {0};
+		struct resolver_answer peeked;
+		struct fixture f;
+
+		fixture_open(&f, 9000, usual());
+		ask_for_half(&f, &a, names[i]);
+		*clock_ahead_s() += 50;
+		while (f.server.held.len == 0)
+			event_base_loop(f.base, EVLOOP_ONCE);
+		server_release(&f.server);
+		wait_for(&f, &a);
+		assert_true(resolver_peek(f.resolver, slice_of(names[i]), &peeked));
+		*clock_ahead_s() += 11;
+		assert_false(resolver_peek(f.resolver, slice_of(names[i]), &peeked));
+		fixture_close(&f);
+	}
+}
+
 /* Those that are too old for others end, too, and what they learn is not what is kept. */
 static void test_old_halves_end(void **state)
 {
@@ -1487,6 +1512,7 @@ int main(void)
 	    cmocka_unit_test(test_halves),
 	    cmocka_unit_test(test_cancelled_after_half),
 	    cmocka_unit_test(test_old_halves),
+	    cmocka_unit_test(test_half_grows_old),
 	    cmocka_unit_test(test_old_halves_end),
 	    cmocka_unit_test(test_freed_at_half),
 	    cmocka_unit_test(test_one_family_only),
