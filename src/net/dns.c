@@ -417,14 +417,14 @@ void dns_free(struct dns *d)
 	free(d);
 }
 
-int dns_ask(struct dns *d, const char *name, dns_done_fn *done, void *arg)
+struct ask *dns_ask(struct dns *d, const char *name, dns_done_fn *done, void *arg)
 {
 	size_t size = strlen(name) + 1;
 	struct timeval tv = {d->timeout_ms / 1000, (d->timeout_ms % 1000) * 1000};
 	struct ask *a = calloc(1, sizeof(*a) + size);
 
 	if (!a)
-		return -1;
+		return NULL;
 	a->dns = d;
 	a->done = done;
 	a->arg = arg;
@@ -434,7 +434,7 @@ int dns_ask(struct dns *d, const char *name, dns_done_fn *done, void *arg)
 	event_assign(&a->timer, d->base, -1, 0, ask_on_timer, a);
 	if (event_add(&a->timer, &tv) != 0) {
 		free(a);
-		return -1;
+		return NULL;
 	}
 	if (ask_locally(a)) {
 		ask_enter(a, ASK_ANSWERED);
@@ -443,7 +443,15 @@ int dns_ask(struct dns *d, const char *name, dns_done_fn *done, void *arg)
 		ask_enter(a, ASK_WAITING);
 		dns_pump(d);
 	}
-	return 0;
+	return a;
+}
+
+bool dns_forget(struct ask *a)
+{
+	if (a->state != ASK_WAITING)
+		return false;
+	ask_free(a);
+	return true;
 }
 
 /* Whoever asks behind a change of families joins what waits: unless told, it is asked anew. */
@@ -451,8 +459,7 @@ static void dns_ask_anew(struct dns *d)
 {
 	struct ask *a;
 
-	TAILQ_FOREACH(a, &d->lists[ASK_WAITING], link)
-	{
+	for (a = TAILQ_FIRST(&d->lists[ASK_WAITING]); a; a = TAILQ_NEXT(a, link)) {
 		if (a->answer.more)
 			continue;
 		ask_quiet(a);

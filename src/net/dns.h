@@ -18,6 +18,7 @@
 #include "base/attr.h"
 #include "net/record.h"
 
+struct ask;
 struct dns;
 struct event_base;
 struct metrics;
@@ -54,9 +55,16 @@ void dns_free(struct dns *d);
 /*
  * Ask for a name (as name_parse makes it; copied).  Calls done once, or twice: the first
  * time with `more` when one family is there before the other.  From the event loop,
- * never from inside this call.  -1 when out of memory, then done is not called.
+ * never from inside this call.  Returns a handle that is valid until the last call, or NULL when
+ * out of memory.
  */
-MUST_USE int dns_ask(struct dns *d, const char *name, dns_done_fn *done, void *arg);
+MUST_USE struct ask *dns_ask(struct dns *d, const char *name, dns_done_fn *done, void *arg);
+
+/*
+ * Nobody wants to know any more.  True: it had not had its turn yet, and is forgotten.  Else it
+ * goes on.
+ */
+bool dns_forget(struct ask *a);
 
 /*
  * Other servers, another time-out for what is asked from now on.  What is under way is asked

@@ -25,6 +25,7 @@ TAILQ_HEAD(query_list, resolver_query);
 /* A name that is being asked for, and who wants to know. */
 struct lookup {
 	struct resolver *resolver;
+	struct ask *ask;
 	unsigned generation;
 	struct query_list askers;
 	struct event delay;
@@ -297,7 +298,8 @@ static struct lookup *lookup_start(struct resolver *r, const struct name *name)
 		free(l);
 		return NULL;
 	}
-	if (dns_ask(r->dns, l->name.text, lookup_on_answer, l) != 0) {
+	l->ask = dns_ask(r->dns, l->name.text, lookup_on_answer, l);
+	if (!l->ask) {
 		map_take(r->lookups, name->text, name->len);
 		free(l);
 		return NULL;
@@ -477,9 +479,16 @@ struct resolver_query *resolver_lookup(
 
 void resolver_cancel(struct resolver_query *q)
 {
-	if (q->lookup)
-		TAILQ_REMOVE(&q->lookup->askers, q, link);
+	struct lookup *l = q->lookup;
+
+	if (l)
+		TAILQ_REMOVE(&l->askers, q, link);
 	query_free(q);
+	/* Once the servers have been asked, the answer is kept for whoever asks next. */
+	if (l && TAILQ_EMPTY(&l->askers) && dns_forget(l->ask)) {
+		lookup_unlist(l);
+		lookup_free(l);
+	}
 }
 
 bool resolver_peek(struct resolver *r, struct slice name, struct resolver_answer *ret_answer)

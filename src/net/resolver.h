@@ -98,6 +98,7 @@ void resolver_free(struct resolver *r);
 struct resolver_query *resolver_lookup(
     struct resolver *r, struct slice name, resolver_done_fn *done, void *arg);
 
+/* What is under way goes on, for the cache; a name that waits for its turn is forgotten. */
 void resolver_cancel(struct resolver_query *q);
 
 /*

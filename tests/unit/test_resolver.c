@@ -1250,6 +1250,46 @@ static void test_ttl_min(void **state)
 }
 
 /* One goes to the servers, the next waits until time is out for the first. */
+/* Who is gone before it is the name's turn leaves nothing behind; who is not gets it. */
+static void test_gone_before_the_turn(void **state)
+{
+	enum { COUNT = 4096 };
+	struct resolver_options o = usual();
+	struct asker first = {0}, same = {0}, *gone = calloc(COUNT, sizeof(*gone));
+	struct fixture f;
+
+	(void)state;
+	assert_non_null(gone);
+	o.lookups = 1;
+	fixture_open(&f, 9000, o);
+	ask(&f, &first, "held-a-alone.test");
+	for (size_t i = 1; i < COUNT; i++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "x%zu.test", i);
+		ask(&f, &gone[i], name);
+	}
+	ask(&f, &same, "x1.test");
+	for (size_t i = 1; i < COUNT; i++)
+		resolver_cancel(gone[i].handle);
+	/* but the one that two asked for */
+	assert_true(f.metrics.values[METRIC_LOOKUPS_WAITING] == 1);
+	resolver_cancel(same.handle);
+	assert_true(f.metrics.values[METRIC_LOOKUPS_WAITING] == 0);
+	ask(&f, &same, "dual.test");
+	assert_true(f.metrics.values[METRIC_LOOKUPS_REFUSED] == 0);
+	while (f.server.held.len == 0)
+		event_base_loop(f.base, EVLOOP_ONCE);
+	server_release(&f.server);
+	wait_for(&f, &first);
+	wait_for(&f, &same);
+	assert_int_equal(f.server.queries, 4);
+	for (size_t i = 1; i < COUNT; i++)
+		assert_int_equal(gone[i].called + gone[i].halves, 0);
+	free(gone);
+	fixture_close(&f);
+}
+
 static void test_turns(void **state)
 {
 	struct resolver_options o = usual();
@@ -1518,6 +1558,7 @@ int main(void)
 	    cmocka_unit_test(test_one_family_only),
 	    cmocka_unit_test(test_another_family_under_way),
 	    cmocka_unit_test(test_ttl_min),
+	    cmocka_unit_test(test_gone_before_the_turn),
 	    cmocka_unit_test(test_turns),
 	    cmocka_unit_test(test_free_under_way),
 	    cmocka_unit_test(test_free_in_callback),
