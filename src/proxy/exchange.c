@@ -7,7 +7,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/log.h"
 #include "base/metrics.h"
 #include "base/recycle.h"
 #include "base/text.h"
@@ -27,6 +26,7 @@
 #include "proxy/intake.h"
 #include "proxy/junction.h"
 #include "proxy/login.h"
+#include "proxy/passage.h"
 #include "proxy/refusal.h"
 #include "proxy/route.h"
 #include "proxy/upstream.h"
@@ -40,12 +40,10 @@ struct exchange {
 	struct intake *intake;
 	const struct head *head; /* NULL: the request could not be read */
 	bool to_head;            /* its method is HEAD */
-	struct route *route;     /* NULL: not known yet, or no more of interest: a tunnel can do
-				    without */
 	size_t step;
-	int max_forwards;
 	struct addr destination; /* family 0 until connected */
 
+	struct passage passage;
 	struct admission admission;
 	const struct htpasswd_user *user; /* of the configuration; NULL: nobody had to say */
 
@@ -58,8 +56,7 @@ struct exchange {
 	struct upstream *up; /* connected, before it is handed on */
 	int server_fd;       /* of a CONNECT, likewise; -1: none */
 	bool reused, retried;
-	bool unlogged; /* a rule keeps it out of the access log */
-	bool stands;   /* as a tunnel, among the others */
+	bool stands; /* as a tunnel, among the others */
 	LIST_ENTRY(exchange) tunnels;
 
 	struct text text; /* the proxy's own answer */
@@ -67,7 +64,6 @@ struct exchange {
 
 	/* For the end. */
 	enum fail fail;
-	const struct blocklist_list *listed; /* the list that denied it; NULL: none did */
 	const char *why;
 	int retry_s; /* 0: not known */
 	int status;
@@ -101,7 +97,7 @@ static struct slice exchange_field(const struct exchange *x, enum field_id id)
 /* How it ended, in the log's words. */
 static const char *exchange_token(const struct exchange *x)
 {
-	return x->listed ? x->listed->token : reply_token(x->fail);
+	return x->passage.listed ? x->passage.listed->token : reply_token(x->fail);
 }
 
 static void exchange_log(const struct exchange *x)
@@ -137,7 +133,7 @@ static void exchange_close(struct exchange *x)
 	struct metrics *metrics = x->services->metrics;
 	struct admission_gate gate = exchange_gate(x);
 
-	if (!x->unlogged)
+	if (!x->passage.unlogged)
 		exchange_log(x);
 	metrics_sub(metrics, METRIC_EXCHANGES, 1);
 	metrics_add(metrics, METRIC_BYTES_UP_TOTAL, x->up_bytes);
@@ -152,7 +148,7 @@ static void exchange_close(struct exchange *x)
 		LIST_REMOVE(x, tunnels);
 	admission_end(&x->admission, &gate);
 	text_done(&x->text);
-	recycle_free(x->route);
+	passage_drop_route(&x->passage);
 	config_unref(x->config);
 	intake_finish(x->intake, x->end);
 	recycle_free(x);
@@ -239,8 +235,8 @@ static struct reply exchange_reply(const struct exchange *x)
 		reply.minor = x->head->minor;
 		reply.html = reply_accepts_html(exchange_field(x, FIELD_ACCEPT));
 	}
-	if (x->route)
-		reply.host = x->route->target.authority;
+	if (x->passage.route)
+		reply.host = x->passage.route->target.authority;
 	return reply;
 }
 
@@ -297,6 +293,10 @@ static enum outcome failed(struct exchange *x, enum fail fail, const char *why)
 {
 	if (is_denial(fail))
 		metrics_add(x->services->metrics, METRIC_ACL_DENIED_TOTAL, 1);
+	if (fail == FAIL_BLOCKLIST) {
+		blocklist_count(x->passage.listed);
+		metrics_add(x->services->metrics, METRIC_BLOCKLIST_DENIED, 1);
+	}
 	x->fail = fail;
 	x->why = why;
 	return FAILED;
@@ -376,18 +376,12 @@ static enum outcome exchange_login(struct exchange *x)
 static enum outcome exchange_home(struct exchange *x)
 {
 	struct reply reply = exchange_reply(x);
-	enum fail fail = home_write(&x->text, x->head, &x->route->target, &reply);
+	enum fail fail = home_write(&x->text, x->head, &x->passage.route->target, &reply);
 
 	if (fail != FAIL_NONE)
 		return failed(x, fail, NULL);
 	x->status = 200;
 	return ANSWERED;
-}
-
-static void exchange_drop_route(struct exchange *x)
-{
-	recycle_free(x->route);
-	x->route = NULL;
 }
 
 static struct route_asker exchange_asker(const struct exchange *x)
@@ -399,75 +393,23 @@ static struct route_asker exchange_asker(const struct exchange *x)
 	    .now = x->began_at};
 }
 
-static enum fail exchange_read_target(struct exchange *x, const char **ret_why)
-{
-	struct route_asker asker = exchange_asker(x);
-	enum fail fail;
-
-	x->route = recycle_alloc(sizeof(*x->route));
-	if (!x->route)
-		return FAIL_NO_MEMORY;
-	fail = route_read(x->route, x->head, &asker, ret_why);
-	if (fail != FAIL_NONE)
-		exchange_drop_route(x);
-	return fail;
-}
-
 static enum outcome exchange_admit_to_origin(struct exchange *x)
 {
 	struct admission_gate gate = exchange_gate(x);
-	enum limit_rule rule = admission_origin(&x->admission, &gate, x->route);
+	enum limit_rule rule = admission_origin(&x->admission, &gate, x->passage.route);
 
 	return rule == LIMIT_NONE ? NEXT : exchange_refused(x, rule, 0);
 }
 
-static enum outcome exchange_blocked(struct exchange *x, const struct blocklist_list *list)
-{
-	x->listed = list;
-	blocklist_count(list);
-	metrics_add(x->services->metrics, METRIC_BLOCKLIST_DENIED, 1);
-	return failed(x, FAIL_BLOCKLIST, list->sentence);
-}
-
-/* What rules have decided, and whether they want it logged. */
-static enum outcome exchange_ruled(struct exchange *x, enum fail fail, const char *why)
-{
-	const struct acl_verdict *verdict = &x->route->verdict;
-
-	x->unlogged = !acl_logs(verdict);
-	if (fail == FAIL_NONE)
-		return NEXT;
-	if (fail == FAIL_BLOCKLIST)
-		return exchange_blocked(x, x->route->listed);
-	if (fail != FAIL_RULE_DENIED)
-		return failed(x, fail, why);
-	log_debug("access.rules[%u], line %u, denies %s:%u", verdict->rule->number,
-	    verdict->rule->line, x->route->target.host, (unsigned)x->route->target.port);
-	return failed(x, fail, verdict->rule->say);
-}
-
 static enum outcome exchange_judge(struct exchange *x)
 {
+	struct route_asker asker = exchange_asker(x);
 	const char *why = NULL;
-	enum fail fail = exchange_read_target(x, &why);
-	const struct target *target;
+	enum fail fail = passage_judge(&x->passage, x->head, &asker, x->config, &why);
 
 	if (fail != FAIL_NONE)
 		return failed(x, fail, why);
-	target = &x->route->target;
-	if (target->form == TARGET_ORIGIN)
-		return exchange_home(x);
-	fail = headers_check_loop(x->head, x->config->name);
-	if (fail == FAIL_NONE)
-		fail = headers_max_forwards(x->head, &x->max_forwards, &why);
-	if (fail != FAIL_NONE)
-		return failed(x, fail, why);
-	if (target->form == TARGET_ASTERISK || x->max_forwards == 0)
-		return exchange_home(x);
-	if (x->max_forwards > 0)
-		x->max_forwards--;
-	fail = route_judge(x->route, x->config);
-	return exchange_ruled(x, fail, NULL) == NEXT ? exchange_admit_to_origin(x) : FAILED;
+	return x->passage.home ? exchange_home(x) : exchange_admit_to_origin(x);
 }
 
 /* ---- approach --------------------------------------------------------------------------- */
@@ -475,19 +417,20 @@ static enum outcome exchange_judge(struct exchange *x)
 static enum outcome exchange_arrived(struct exchange *x, const struct approach_result *result)
 {
 	struct admission_gate gate = exchange_gate(x);
+	const char *why = result->why;
 
 	x->up = result->up;
 	x->server_fd = result->fd;
 	x->destination = result->address;
 	x->reused = result->reused;
-	if (result->fail != FAIL_NONE)
-		return exchange_ruled(x, result->fail, result->why);
-	/* Which of its addresses it would be was not known. */
-	if (acl_rules(x->config->acl))
-		(void)route_review(x->route, x->config, &result->address);
-	if (admission_rule(&x->admission, &gate, acl_allowance(&x->route->verdict)) != 0)
+	if (result->fail != FAIL_NONE) {
+		passage_heed(&x->passage, result->fail, &why);
+		return failed(x, result->fail, why);
+	}
+	passage_arrive(&x->passage, x->config, &result->address);
+	if (admission_rule(&x->admission, &gate, acl_allowance(&x->passage.route->verdict)) != 0)
 		return failed(x, FAIL_NO_MEMORY, NULL);
-	return exchange_ruled(x, FAIL_NONE, NULL);
+	return NEXT;
 }
 
 static void exchange_on_arrived(const struct approach_result *result, void *arg)
@@ -506,7 +449,7 @@ static enum outcome exchange_approach(struct exchange *x)
 	    .upstreams = s->upstreams,
 	    .preference = s->preference,
 	    .config = x->config,
-	    .route = x->route,
+	    .route = x->passage.route,
 	    .reuse = !x->retried && headers_may_repeat(x->head),
 	    .done = exchange_on_arrived,
 	    .arg = x};
@@ -537,12 +480,12 @@ static void exchange_review(struct exchange *x)
 	enum fail fail;
 
 	asker.now = time(NULL);
-	fail = route_recheck(x->head, &asker, x->services->config, &x->destination, &x->listed);
+	fail = passage_recheck(&x->passage, x->head, &asker, x->services->config, &x->destination);
 	if (fail == FAIL_NONE)
 		return;
 	x->end = INTAKE_RESET;
 	exchange_cancel(x);
-	(void)(x->listed ? exchange_blocked(x, x->listed) : failed(x, fail, NULL));
+	(void)failed(x, fail, NULL);
 	exchange_close(x);
 }
 
@@ -564,7 +507,7 @@ static void exchange_join(struct exchange *x, struct upstream *up, const char *g
 		x->stands = true;
 		admission_detach(&x->admission);
 		/* It may stand for days. */
-		exchange_drop_route(x);
+		passage_drop_route(&x->passage);
 		text_done(&x->text);
 		/* The others were reviewed when the reload came, while this one was on its way. */
 		if (x->config != x->services->config && x->services->config->recheck_tunnels)
@@ -659,12 +602,12 @@ static enum outcome exchange_relay(struct exchange *x)
 	    .config = x->config,
 	    .intake = x->intake,
 	    .head = x->head,
-	    .target = &x->route->target,
-	    .max_forwards = x->max_forwards,
+	    .target = &x->passage.route->target,
+	    .max_forwards = x->passage.max_forwards,
 	    .allowance = x->admission.allowance};
 	struct upstream *up = x->up;
 
-	if (x->route->target.form == TARGET_AUTHORITY)
+	if (x->passage.route->target.form == TARGET_AUTHORITY)
 		return exchange_tunnel(x);
 	x->up = NULL;
 	x->forward = forward_start(&request, up, exchange_on_forwarded, x);
@@ -713,7 +656,7 @@ void exchange_start(const struct intake_request *request, struct exchange_servic
 	x->intake = request->intake;
 	x->head = request->head;
 	x->to_head = request->to_head;
-	x->max_forwards = -1;
+	passage_init(&x->passage);
 	x->server_fd = -1;
 	clock_gettime(CLOCK_MONOTONIC, &x->began);
 	x->began_at = time(NULL);

@@ -1,0 +1,91 @@
+#include "proxy/passage.h"
+
+#include "base/log.h"
+#include "base/recycle.h"
+#include "http/headers.h"
+#include "policy/acl.h"
+#include "policy/blocklist.h"
+#include "proxy/config.h"
+#include "proxy/route.h"
+
+void passage_init(struct passage *p)
+{
+	*p = (struct passage){.max_forwards = -1};
+}
+
+void passage_drop_route(struct passage *p)
+{
+	recycle_free(p->route);
+	p->route = NULL;
+}
+
+static enum fail passage_read(struct passage *p, const struct head *head,
+    const struct route_asker *asker, const char **ret_why)
+{
+	enum fail fail;
+
+	p->route = recycle_alloc(sizeof(*p->route));
+	if (!p->route)
+		return FAIL_NO_MEMORY;
+	fail = route_read(p->route, head, asker, ret_why);
+	if (fail != FAIL_NONE)
+		passage_drop_route(p);
+	return fail;
+}
+
+void passage_heed(struct passage *p, enum fail fail, const char **ret_why)
+{
+	const struct route *route = p->route;
+	const struct acl_verdict *verdict = &route->verdict;
+
+	p->unlogged = !acl_logs(verdict);
+	if (fail == FAIL_BLOCKLIST) {
+		p->listed = route->listed;
+		*ret_why = route->listed->sentence;
+	} else if (fail == FAIL_RULE_DENIED) {
+		log_debug("access.rules[%u], line %u, denies %s:%u", verdict->rule->number,
+		    verdict->rule->line, route->target.host, (unsigned)route->target.port);
+		*ret_why = verdict->rule->say;
+	}
+}
+
+enum fail passage_judge(struct passage *p, const struct head *head, const struct route_asker *asker,
+    const struct config *config, const char **ret_why)
+{
+	enum fail fail = passage_read(p, head, asker, ret_why);
+
+	if (fail != FAIL_NONE)
+		return fail;
+	p->home = p->route->target.form == TARGET_ORIGIN;
+	if (p->home)
+		return FAIL_NONE;
+	fail = headers_check_loop(head, config->name);
+	if (fail == FAIL_NONE)
+		fail = headers_max_forwards(head, &p->max_forwards, ret_why);
+	if (fail != FAIL_NONE)
+		return fail;
+	p->home = p->route->target.form == TARGET_ASTERISK || p->max_forwards == 0;
+	if (p->home)
+		return FAIL_NONE;
+	if (p->max_forwards > 0)
+		p->max_forwards--;
+	fail = route_judge(p->route, config);
+	passage_heed(p, fail, ret_why);
+	return fail;
+}
+
+void passage_arrive(struct passage *p, const struct config *config, const struct addr *to)
+{
+	const char *why;
+
+	/* Which of its addresses it would be was not known. */
+	if (acl_rules(config->acl))
+		(void)route_review(p->route, config, to);
+	passage_heed(p, FAIL_NONE, &why);
+}
+
+enum fail passage_recheck(struct passage *p, const struct head *head,
+    const struct route_asker *asker, const struct config *config, const struct addr *to)
+{
+	return route_recheck(head, asker, config, to, &p->listed);
+}
