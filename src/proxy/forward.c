@@ -9,19 +9,12 @@
 #include "base/recycle.h"
 #include "base/text.h"
 #include "http/headers.h"
-#include "net/deadline.h"
 #include "net/wire.h"
 #include "proxy/config.h"
 #include "proxy/intake.h"
-#include "proxy/patience.h"
 #include "proxy/relay.h"
+#include "proxy/schedule.h"
 #include "proxy/upstream.h"
-
-/* Interim responses gain time, but not more than so many times the ordinary. */
-#define FORWARD_INTERIM_TIMES 10
-
-/* Longer than any timer here. */
-#define FORWARD_LONG_S 86400
 
 /*
  * The callbacks below run inside a read of either side.  They note what has happened;
@@ -32,16 +25,11 @@ struct forward {
 	struct forward_request request;
 	struct upstream *up; /* NULL once it was given back */
 	struct relay up_relay, down_relay;
-	struct deadline deadline;
-	struct patience patience;
-	uint64_t due_ms; /* when nothing moves; the deadline may come before, to have a look */
-	uint64_t answer_due_ms; /* behind interim responses; 0: there was none */
-	uint64_t interim_at;    /* the request's bytes at the first of them */
-	struct event kick;      /* the first settling */
-	struct text text;       /* heads are written here */
+	struct schedule schedule;
+	struct event kick; /* the first settling */
+	struct text text;  /* heads are written here */
 	bool request_done, response_done;
 	bool upload_dead;  /* the origin takes no more */
-	bool awaiting;     /* the request is sent, and the deadline of the response head runs */
 	bool origin_spoke; /* a response head came, interim ones counted */
 	bool origin_keep, client_keep;
 	bool upgrade; /* the origin may switch protocols */
@@ -68,7 +56,7 @@ static void forward_finish(struct forward *f)
 		upstream_abort(f->up);
 	intake_set_user(f->request.intake, NULL, NULL);
 	event_del(&f->kick);
-	deadline_done(&f->deadline);
+	schedule_done(&f->schedule);
 	relay_done(&f->up_relay);
 	relay_done(&f->down_relay);
 	text_done(&f->text);
@@ -88,118 +76,54 @@ static void forward_fail(struct forward *f, enum fail fail, const char *why)
 
 /* ---- timers ----------------------------------------------------------------------------- */
 
-/* The deadline comes when nothing moves, or before that, to see what a sink has taken. */
-static void forward_look_again(struct forward *f)
+static struct schedule_view forward_view(const struct forward *f)
 {
-	int seconds = patience_step(&f->patience, f->request.config, FORWARD_LONG_S);
-
-	deadline_set_until(&f->deadline, seconds, f->due_ms);
+	return (struct schedule_view){.up = &f->up_relay,
+	    .down = &f->down_relay,
+	    .origin = f->up != NULL,
+	    .request_done = f->request_done,
+	    .response_done = f->response_done,
+	    .answered = f->result.answered,
+	    .upload_dead = f->upload_dead,
+	    .held = f->request.head->expect_continue && !f->origin_spoke,
+	    .paced = f->request.allowance.bucket != NULL};
 }
 
-/* Something moved.  While the response head is awaited that gains no time: it may trickle in. */
-static void forward_touch(struct forward *f)
+/* f may be gone behind it. */
+static void forward_heed(struct forward *f, enum schedule_end end, enum fail fail)
 {
-	const struct config *config = f->request.config;
-	int seconds = config->timeouts.body;
-	uint64_t end_ms = 0;
-	bool awaiting =
-	    f->request_done && !f->result.answered && wire_pending(upstream_wire(f->up)) == 0;
-
-	if (awaiting && f->awaiting)
+	switch (end) {
+	case SCHEDULE_KEPT:
 		return;
-	f->awaiting = awaiting;
-	if (f->request_done && !f->result.answered)
-		seconds = config->timeouts.first_byte;
-	else if (f->response_done && f->up)
-		seconds = config->timeouts.linger;
-	if (!f->result.answered && f->up_relay.bytes == f->interim_at)
-		end_ms = f->answer_due_ms;
-	f->due_ms = deadline_now_ms() + (uint64_t)seconds * 1000;
-	if (end_ms != 0 && end_ms < f->due_ms)
-		f->due_ms = end_ms;
-	forward_look_again(f);
-}
-
-static enum fail forward_late(const struct forward *f)
-{
-	bool origin_stalls = wire_pending(upstream_wire(f->up)) > 0 ||
-			     (f->request.head->expect_continue && !f->origin_spoke);
-
-	if (f->result.answered)
-		return wire_pending(intake_wire(f->request.intake)) > 0 ? FAIL_CLIENT_TIMEOUT
-									: FAIL_ORIGIN_TIMEOUT;
-	if (f->request_done || f->upload_dead || origin_stalls)
-		return FAIL_RESPONSE_TIMEOUT;
-	return FAIL_BODY_TIMEOUT;
-}
-
-/*
- * A request's body is owed until the origin has begun to answer: then it may be a conversation.
- * A response's body is if its length is known: any other may be a stream of events.
- */
-static void forward_flows(
-    const struct forward *f, struct patience_flow *ret_up, struct patience_flow *ret_down)
-{
-	bool held = f->request.head->expect_continue && !f->origin_spoke;
-	bool talking = f->result.answered && !f->response_done;
-	bool paced = f->request.allowance.bucket != NULL; /* by us */
-
-	*ret_up = (struct patience_flow){.relay = &f->up_relay,
-	    .open = f->up && !f->upload_dead,
-	    .owed = f->up && !f->upload_dead && !f->request_done && !held && !talking && !paced};
-	*ret_down = (struct patience_flow){.relay = &f->down_relay,
-	    .open = true,
-	    .owed = talking && !paced && f->down_relay.body.kind == BODY_LENGTH};
-}
-
-/* See whether all keep up.  f may be gone behind it. */
-static void forward_judge(struct forward *f, bool moved)
-{
-	struct patience_flow up, down;
-	enum patience_end end;
-
-	forward_flows(f, &up, &down);
-	end = patience_note(&f->patience, f->request.config, &up, &down);
-	if (end == PATIENCE_LASTS) {
-		if (moved)
-			forward_touch(f);
-		else
-			forward_look_again(f);
-		return;
-	}
-	if (end == PATIENCE_CLIENT_TAKES)
-		forward_fail(f, FAIL_CLIENT_TIMEOUT, NULL);
-	else if (f->response_done) { /* only the rest of an upload is left */
+	case SCHEDULE_UPLOAD_LATE:
 		f->upload_dead = true;
 		forward_settle(f);
 		return;
-	} else if (end == PATIENCE_CLIENT_SENDS)
-		forward_fail(f, FAIL_BODY_TIMEOUT, NULL);
-	else
-		forward_fail(
-		    f, f->result.answered ? FAIL_ORIGIN_TIMEOUT : FAIL_RESPONSE_TIMEOUT, NULL);
-	forward_finish(f);
+	case SCHEDULE_LATE:
+		forward_fail(f, fail, NULL);
+		forward_finish(f);
+		return;
+	}
+}
+
+/* See whether all keep up.  f may be gone behind it. */
+static void forward_judge(struct forward *f)
+{
+	struct schedule_view view = forward_view(f);
+	enum fail fail = FAIL_NONE;
+	enum schedule_end end = schedule_judge(&f->schedule, &view, &fail);
+
+	forward_heed(f, end, fail);
 }
 
 static void forward_on_deadline(void *arg)
 {
 	struct forward *f = arg;
-	struct patience_flow up, down;
-	bool moved;
+	struct schedule_view view = forward_view(f);
+	enum fail fail = FAIL_NONE;
+	enum schedule_end end = schedule_look(&f->schedule, &view, &fail);
 
-	forward_flows(f, &up, &down);
-	moved = patience_sees_progress(&f->patience, &up, &down);
-	if (moved || deadline_now_ms() < f->due_ms) {
-		forward_judge(f, moved);
-		return;
-	}
-	if (f->response_done && f->up) { /* the origin has answered and takes no more */
-		f->upload_dead = true;
-		forward_settle(f);
-		return;
-	}
-	forward_fail(f, f->up ? forward_late(f) : FAIL_CLIENT_TIMEOUT, NULL);
-	forward_finish(f);
+	forward_heed(f, end, fail);
 }
 
 /* ---- settling --------------------------------------------------------------------------- */
@@ -289,7 +213,7 @@ static void forward_settle(struct forward *f)
 		return;
 	}
 	forward_pace(f);
-	forward_judge(f, true);
+	forward_judge(f);
 }
 
 /* ---- the client ------------------------------------------------------------------------- */
@@ -351,12 +275,7 @@ static void forward_say(struct forward *f)
 
 static enum upstream_next forward_interim(struct forward *f, const struct head *head)
 {
-	if (f->answer_due_ms == 0 || f->up_relay.bytes != f->interim_at)
-		f->answer_due_ms =
-		    deadline_now_ms() +
-		    FORWARD_INTERIM_TIMES * 1000 * (uint64_t)f->request.config->timeouts.first_byte;
-	f->interim_at = f->up_relay.bytes;
-	f->awaiting = false; /* a sign of life */
+	schedule_interim(&f->schedule, f->up_relay.bytes);
 	if (f->request.head->minor == 0)
 		return UPSTREAM_AGAIN;
 	headers_write_interim(&f->text, head, f->request.config->name);
@@ -533,6 +452,7 @@ struct forward *forward_start(
     const struct forward_request *request, struct upstream *up, forward_done_fn *done, void *arg)
 {
 	struct forward *f = recycle_zero(sizeof(*f));
+	struct schedule_view view;
 
 	if (!f) {
 		upstream_discard(up);
@@ -551,7 +471,7 @@ struct forward *forward_start(
 	f->down_relay.out = BODY_NONE;
 	f->down_relay.sink = intake_wire(request->intake);
 	f->down_relay.high = (size_t)request->config->limits.in_flight;
-	deadline_init(&f->deadline, request->base, forward_on_deadline, f);
+	schedule_init(&f->schedule, request->base, request->config, forward_on_deadline, f);
 	event_assign(&f->kick, request->base, -1, 0, forward_on_kick, f);
 	intake_set_user(request->intake, &forward_client, f);
 	upstream_set_user(up, &forward_origin, f);
@@ -561,7 +481,8 @@ struct forward *forward_start(
 	if (f->up_relay.body.kind == BODY_NONE && f->result.fail == FAIL_NONE) {
 		f->request_done = true;
 		wire_flush(upstream_wire(up));
-		forward_touch(f);
+		view = forward_view(f);
+		schedule_touch(&f->schedule, &view);
 	} else {
 		event_active(&f->kick, 0, 0);
 	}
