@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/event.h>
-#include <fcntl.h>
 #include <linux/sockios.h>
 #include <poll.h>
 #include <sys/ioctl.h>
@@ -15,9 +14,6 @@
 enum {
 	SMALL_READ = 16 * 1024,     /* read to the stack and copied: idle buffers stay small */
 	BULK_READ = 64 * 1024 - 64, /* with libevent's chain header a chain of 64 KiB */
-	WRITE_VECS = 64,
-	JOIN_MAX = 4 * 1024, /* a body is copied behind its head: one piece is cheaper to send */
-	WRITE_TURN = 1024 * 1024, /* sent in one go before others get their turn */
 	WATCH_US = 500000
 };
 
@@ -203,19 +199,6 @@ static void wire_on_read(evutil_socket_t fd, short what, void *arg)
 
 /* ---- writing ------------------------------------------------------------------------------- */
 
-static void wire_drop_out(struct wire *w)
-{
-	if (w->out)
-		evbuffer_free(w->out);
-	w->out = NULL;
-	text_done(&w->front);
-	w->front_sent = 0;
-	if (wire_is_piped(w)) {
-		w->pipe.held = 0;
-		pipe_discard(w->pipes, &w->pipe);
-	}
-}
-
 /* The write event, which has no more use, is made active by hand to report from the loop. */
 static void wire_break(struct wire *w, int error)
 {
@@ -223,108 +206,23 @@ static void wire_break(struct wire *w, int error)
 		return;
 	w->broken = true;
 	w->break_error = error;
-	wire_drop_out(w);
+	outflow_drop(&w->outflow);
 	event_del(&w->write_event);
 	event_active(&w->write_event, EV_TIMEOUT, 1);
-}
-
-/* What was sent goes off the front and the buffer. */
-static void wire_drain(struct wire *w, size_t sent)
-{
-	size_t front = w->front.len - w->front_sent;
-
-	if (sent < front) {
-		w->front_sent += sent;
-		return;
-	}
-	if (front > 0) {
-		text_done(&w->front);
-		w->front_sent = 0;
-	}
-	if (sent > front)
-		evbuffer_drain(w->out, sent - front);
-}
-
-/* What is to be sent next, in WRITE_VECS pieces at most.  Returns how many there are. */
-static size_t wire_collect(struct wire *w, struct iovec *vecs)
-{
-	size_t count = 0;
-
-	if (w->front.len > w->front_sent) {
-		vecs[0].iov_base = w->front.ptr + w->front_sent;
-		vecs[0].iov_len = w->front.len - w->front_sent;
-		count = 1;
-	}
-	if (w->out) {
-		int room = WRITE_VECS - (int)count;
-		int more = evbuffer_peek(w->out, WRITE_TURN, NULL, vecs + count, room);
-
-		count += (size_t)(more < room ? more : room);
-	}
-	return count;
-}
-
-/* One system call.  Returns 0 when more could be sent at once, else an errno. */
-static int wire_write_once(struct wire *w, size_t *sent)
-{
-	struct iovec vecs[WRITE_VECS];
-	struct msghdr msg = {.msg_iov = vecs, .msg_iovlen = wire_collect(w, vecs)};
-	size_t asked = 0;
-	ssize_t n;
-
-	for (size_t i = 0; i < msg.msg_iovlen; i++)
-		asked += vecs[i].iov_len;
-	do
-		n = msg.msg_iovlen == 1 ? send(w->fd, vecs[0].iov_base, asked, MSG_NOSIGNAL)
-					: sendmsg(w->fd, &msg, MSG_NOSIGNAL);
-	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return errno;
-	wire_drain(w, (size_t)n);
-	*sent += (size_t)n;
-	return (size_t)n < asked ? EAGAIN : 0;
-}
-
-/* Likewise, out of the pipe. */
-static int wire_write_piped(struct wire *w, size_t *sent)
-{
-	ssize_t n;
-
-	do
-		n = splice(w->pipe.read_fd, NULL, w->fd, NULL, w->pipe.held,
-		    SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-	while (n < 0 && errno == EINTR);
-	if (n <= 0)
-		return n < 0 ? errno : EIO;
-	w->pipe.held -= (size_t)n;
-	*sent += (size_t)n;
-	if (w->pipe.held == 0)
-		pipe_give(w->pipes, &w->pipe);
-	return 0;
-}
-
-/* The bytes that lie in our own memory. */
-static size_t wire_unsent(const struct wire *w)
-{
-	return w->front.len - w->front_sent + (w->out ? evbuffer_get_length(w->out) : 0);
 }
 
 /* Send for one turn.  Returns whether anything was sent; the rest is left to the loop. */
 static bool wire_send(struct wire *w)
 {
 	size_t sent = 0;
-	int error = 0;
+	int error = outflow_send(&w->outflow, w->fd, &sent);
 
-	while (!error && sent < WRITE_TURN && wire_unsent(w) > 0)
-		error = wire_write_once(w, &sent);
-	while (!error && sent < WRITE_TURN && wire_is_piped(w))
-		error = wire_write_piped(w, &sent);
 	if (error && error != EAGAIN) {
 		wire_break(w, error);
 		return sent > 0;
 	}
 	if (wire_pending(w) == 0) {
-		wire_drop_out(w);
+		outflow_drop(&w->outflow);
 		event_del(&w->write_event);
 	} else if (event_add(&w->write_event, NULL) != 0) {
 		wire_break(w, ENOMEM);
@@ -344,90 +242,29 @@ static void wire_on_write(evutil_socket_t fd, short what, void *arg)
 		w->handler->on_written(w->arg);
 }
 
-static int wire_need_out(struct wire *w)
-{
-	if (!w->out)
-		w->out = evbuffer_new();
-	return w->out ? 0 : -1;
-}
-
-/* Whether the bytes were put behind the front, which is alone and stays small. */
-static bool wire_join(struct wire *w, const void *bytes, size_t len)
-{
-	if (!bytes || w->front.len == 0 || w->out || w->front.len + len > JOIN_MAX)
-		return false;
-	text_add(&w->front, bytes, len);
-	if (!w->front.failed)
-		return true;
-	w->front.failed = false;
-	return false;
-}
-
-/* Likewise, out of a buffer. */
-static bool wire_join_from(struct wire *w, struct evbuffer *from, size_t len)
-{
-	if (w->front.len == 0 || len > JOIN_MAX ||
-	    !wire_join(w, evbuffer_pullup(from, (ev_ssize_t)len), len))
-		return false;
-	evbuffer_drain(from, len);
-	return true;
-}
-
 int wire_write(struct wire *w, const void *bytes, size_t len)
 {
-	if (w->broken || len == 0)
-		return 0;
-	if (wire_join(w, bytes, len))
-		return 0;
-	if (wire_need_out(w) != 0)
-		return -1;
-	return evbuffer_add(w->out, bytes, len) == 0 ? 0 : -1;
+	return w->broken ? 0 : outflow_add(&w->outflow, bytes, len);
 }
 
 int wire_write_text(struct wire *w, struct text *text)
 {
 	bool failed = text->failed;
 
-	if (!failed && wire_unsent(w) > 0)
-		failed = wire_write(w, text->ptr, text->len) != 0;
-	else if (!failed && !w->broken && text->len > 0) {
-		w->front = *text;
-		w->front_sent = 0;
-		*text = (struct text){.ptr = NULL};
-		return 0;
-	}
+	if (!w->broken)
+		return outflow_add_text(&w->outflow, text);
 	text_clear(text);
 	return failed ? -1 : 0;
 }
 
 int wire_write_buffer(struct wire *w, struct evbuffer *from)
 {
-	if (w->broken)
-		return evbuffer_drain(from, evbuffer_get_length(from));
-	if (evbuffer_get_length(from) == 0 || wire_join_from(w, from, evbuffer_get_length(from)))
-		return 0;
-	if (wire_need_out(w) != 0)
-		return -1;
-	return evbuffer_add_buffer(w->out, from) == 0 ? 0 : -1;
+	return wire_write_from(w, from, evbuffer_get_length(from));
 }
 
 int wire_write_from(struct wire *w, struct evbuffer *from, size_t len)
 {
-	size_t before;
-
-	if (len == evbuffer_get_length(from))
-		return wire_write_buffer(w, from);
-	if (w->broken)
-		return evbuffer_drain(from, len);
-	if (len == 0 || wire_join_from(w, from, len))
-		return 0;
-	if (wire_need_out(w) != 0)
-		return -1;
-	before = evbuffer_get_length(w->out);
-	/* Without memory it drops bytes and returns their count all the same (2.1.12). */
-	if (evbuffer_remove_buffer(from, w->out, len) != (int)len)
-		return -1;
-	return evbuffer_get_length(w->out) == before + len ? 0 : -1;
+	return w->broken ? evbuffer_drain(from, len) : outflow_add_from(&w->outflow, from, len);
 }
 
 void wire_flush(struct wire *w)
@@ -439,17 +276,12 @@ void wire_flush(struct wire *w)
 
 int wire_take_pending(struct wire *w, struct evbuffer *into)
 {
-	if (evbuffer_add(into, w->front.ptr ? w->front.ptr + w->front_sent : "",
-		w->front.len - w->front_sent) != 0)
-		return -1;
-	text_done(&w->front);
-	w->front_sent = 0;
-	return w->out ? evbuffer_add_buffer(into, w->out) : 0;
+	return outflow_take(&w->outflow, into);
 }
 
 size_t wire_pending(const struct wire *w)
 {
-	return wire_unsent(w) + w->pipe.held;
+	return outflow_size(&w->outflow);
 }
 
 size_t wire_unacked(const struct wire *w)
@@ -461,7 +293,7 @@ size_t wire_unacked(const struct wire *w)
 
 bool wire_is_piped(const struct wire *w)
 {
-	return w->pipe.held > 0;
+	return outflow_is_piped(&w->outflow);
 }
 
 bool wire_is_bulky(const struct wire *w)
@@ -473,25 +305,16 @@ size_t wire_splice(struct wire *w, struct wire *from, struct pipe_pool *pipes, s
 {
 	ssize_t n;
 
-	if (w->broken || !w->base || wire_unsent(w) > 0 || from->read_error ||
+	if (w->broken || !w->base || outflow_unsent(&w->outflow) > 0 || from->read_error ||
 	    pace_waits(from->pace))
 		return 0;
-	if (!wire_is_piped(w) && pipe_lease(pipes, &w->pipe) != 0)
-		return 0;
-	w->pipes = pipes;
-	if (max > PIPE_HOLDS_MOST - w->pipe.held)
-		max = PIPE_HOLDS_MOST - w->pipe.held;
-	max = pace_most(from->pace, max);
-	n = splice(from->fd, NULL, w->pipe.write_fd, NULL, max, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-	if (n > 0)
-		w->pipe.held += (size_t)n;
+	n = outflow_fill(&w->outflow, from->fd, pipes, pace_most(from->pace, max));
 	pace_counts(from->pace, n);
-	from->bulk = w->pipe.held >= SMALL_READ;
+	if (n != 0)
+		from->bulk = w->outflow.pipe.held >= SMALL_READ;
 	/* Told once, like all resets: without this wire_read would find a clean end. */
 	if (n < 0 && errno != EAGAIN && errno != EINTR && errno != EINVAL && errno != ENOSYS)
 		from->read_error = errno;
-	if (!wire_is_piped(w))
-		pipe_give(pipes, &w->pipe);
 	return n > 0 ? (size_t)n : 0;
 }
 
@@ -505,11 +328,8 @@ static void wire_assign_read(struct wire *w)
 void wire_init(
     struct wire *w, struct event_base *base, int fd, const struct wire_handler *handler, void *arg)
 {
-	*w = (struct wire){.fd = fd,
-	    .base = base,
-	    .handler = handler,
-	    .arg = arg,
-	    .pipe = {.read_fd = -1, .write_fd = -1}};
+	*w = (struct wire){
+	    .fd = fd, .base = base, .handler = handler, .arg = arg, .outflow = OUTFLOW_NOTHING};
 	wire_assign_read(w);
 	event_assign(&w->write_event, base, fd, EV_WRITE | EV_PERSIST, wire_on_write, w);
 }
@@ -520,7 +340,7 @@ void wire_done(struct wire *w)
 		return;
 	event_del(&w->read_event);
 	event_del(&w->write_event);
-	wire_drop_out(w);
+	outflow_drop(&w->outflow);
 	pace_free(w->pace);
 	w->pace = NULL;
 	w->base = NULL;

@@ -18,7 +18,7 @@
 #include "base/attr.h"
 #include "base/bucket.h"
 #include "base/text.h"
-#include "net/pipe.h"
+#include "net/outflow.h"
 
 struct evbuffer;
 struct event_base;
@@ -52,12 +52,8 @@ struct wire {
 	int read_error;  /* an error met after bytes had been read, kept for the next wire_read */
 	struct event read_event; /* a mere timer while watching met unread bytes */
 	struct event write_event;
-	struct pace *pace; /* of reading; NULL: as fast as it comes */
-	struct pipe pipe;  /* behind out; leased while it holds something */
-	struct pipe_pool *pipes;
-	struct text front;    /* in front of out: a head, most often alone */
-	size_t front_sent;    /* of it */
-	struct evbuffer *out; /* made when needed, NULL while nothing is pending */
+	struct pace *pace;      /* of reading; NULL: as fast as it comes */
+	struct outflow outflow; /* queued, or pending */
 	struct event_base *base;
 	const struct wire_handler *handler;
 	void *arg;

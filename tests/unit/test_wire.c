@@ -454,7 +454,7 @@ static void nothing_is_sent_before_the_flush(void **state)
 	assert_int_equal(recv(r.peer, got, sizeof(got), 0), 8);
 	assert_memory_equal(got, "headbody", 8);
 	assert_int_equal(wire_pending(r.wire), 0);
-	assert_null(r.wire->out);
+	assert_null(r.wire->outflow.buffer);
 	rig_run(&r);
 	assert_int_equal(r.written, 0);
 	evbuffer_free(body);
@@ -497,7 +497,7 @@ static void what_does_not_fit_is_left_to_the_loop(void **state)
 		event_base_loop(r.base, EVLOOP_NONBLOCK);
 	}
 	assert_true(r.written > 0);
-	assert_null(r.wire->out);
+	assert_null(r.wire->outflow.buffer);
 	shutdown(r.ours, SHUT_WR);
 	for (ssize_t n; (n = recv(r.peer, block, sizeof(block), 0)) > 0;)
 		got += (size_t)n;
