@@ -454,20 +454,6 @@ bool dns_forget(struct ask *a)
 	return true;
 }
 
-/* Whoever asks behind a change of families joins what waits: unless told, it is asked anew. */
-static void dns_ask_anew(struct dns *d)
-{
-	struct ask *a;
-
-	for (a = TAILQ_FIRST(&d->lists[ASK_WAITING]); a; a = TAILQ_NEXT(a, link)) {
-		if (a->answer.more)
-			continue;
-		ask_quiet(a);
-		question_init(&a->ipv4, a, AF_INET);
-		question_init(&a->ipv6, a, AF_INET6);
-	}
-}
-
 /* Replace the channel by one that has read resolv.conf as it is now. */
 static int dns_reopen(struct dns *d, const struct dns_options *options)
 {
@@ -480,7 +466,6 @@ static int dns_reopen(struct dns *d, const struct dns_options *options)
 	channel_close(old);
 	d->channel = fresh;
 	d->reopening = false;
-	dns_ask_anew(d);
 	dns_pump(d);
 	return ARES_SUCCESS;
 }

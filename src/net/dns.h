@@ -68,8 +68,8 @@ bool dns_forget(struct ask *a);
 
 /*
  * Other servers, another time-out for what is asked from now on.  What is under way is asked
- * again, and of the families of now unless one was told.  -1: nothing has changed, and
- * *ret_error is a sentence.
+ * again, of the families that were asked for.  -1: nothing has changed, and *ret_error is a
+ * sentence.
  */
 MUST_USE int dns_configure(
     struct dns *d, const struct dns_options *options, const char **ret_error);
