@@ -71,6 +71,12 @@ class Audit:
         for text in wrong:
             self.wrong(f"exchange {shape.number}: {text}, not {line.text}")
 
+    def explain(self, wrongs):
+        """What the log has of those that went wrong."""
+        for number in sorted({int(n) for w in wrongs for n in re.findall(r"exchange (\d+)", w)}):
+            for line in self.lines.get(number, []):
+                print(f"  logged: {line.text}")
+
     def check_outcomes(self):
         """There is a line for each answer that came, and it says the same."""
         for number, (status, word) in self.outcomes.items():

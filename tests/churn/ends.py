@@ -8,6 +8,7 @@ from shapes import payload
 
 
 IP_BIND_ADDRESS_NO_PORT = 24
+PIECES = 2000  # that anything is sent in, at most
 TURNS = 3  # of the loop, for a task to be told of what another callback met
 
 
@@ -83,7 +84,7 @@ class End:
 
     async def send(self, data, pace=None, urgent=None):
         view, rests = memoryview(data), pace.rests if pace else 0
-        size = pace.size if pace else 1 << 20
+        size = max(pace.size, len(data) // PIECES) if pace else 1 << 20
         while view and not self.half:
             room = self.room("sent")
             if room <= 0:
@@ -94,6 +95,7 @@ class End:
                 piece = view[: min(max(size, 20000), room, 1 << 18)]
             try:
                 await self.loop.sock_sendall(self.sock, piece)
+                await asyncio.sleep(0)  # what can be sent at once is not waited for: others had no turn
                 if urgent is not None and self.counts["sent"] >= urgent:
                     urgent = None
                     self.sock.send(b"!", socket.MSG_OOB)

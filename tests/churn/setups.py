@@ -6,6 +6,7 @@ import random
 import visitors
 
 FILLERS, NAMES = 3, 20000  # of a blocklist: reading it takes as long as some exchanges
+CACHE = 300  # names: it is full soon, and memory has to stay as it is from then on
 ANY_TIME = "mon-sun 00:00-24:00"
 
 # In order; "flip" and "cut" stand in some setups only.
@@ -30,7 +31,7 @@ class Resolving:
 
     def __init__(self, rng, often):
         self.family = rng.choice(["any", "ipv4", "prefer-ipv4", "prefer-ipv6"])
-        self.keys = {"lookups": 64 if often(0.3) else 256, "cache": 0 if often(0.3) else 10000}
+        self.keys = {"lookups": 64 if often(0.3) else 256, "cache": 0 if often(0.3) else CACHE}
 
 
 class Setup:
