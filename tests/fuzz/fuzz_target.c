@@ -69,6 +69,8 @@ static void check_again(const struct target *t)
 
 static void check_target(const struct target *t, struct slice method, struct slice text)
 {
+	struct slice secret = target_secret(text);
+
 	check_path(t, text);
 	check((t->form == TARGET_AUTHORITY) == slice_is(method, "CONNECT"));
 	if (t->form == TARGET_ORIGIN || t->form == TARGET_ASTERISK) {
@@ -77,6 +79,8 @@ static void check_target(const struct target *t, struct slice method, struct sli
 	}
 	check_host(t);
 	check(t->port > 0);
+	/* Nothing else stands in front of the host. */
+	check(secret.ptr + secret.len == t->authority.ptr);
 	check(is_inside(t->authority, text) && target_is_authority(t->authority));
 	check_again(t);
 }
