@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/recycle.h"
+#include "net/deadline.h"
 
 #define RACE_ATTEMPTS_MAX 6
 #define RACE_AT_ONCE 2
@@ -30,7 +31,8 @@ struct race_runner {
 struct race {
 	struct event timer; /* the next may begin; also made active when nothing could be started */
 	struct event total_timer;
-	struct race_times times;
+	struct race_times times; /* total: what is left, since since_ms or while it stands still */
+	uint64_t since_ms;
 	const struct race_attempt *how;
 	race_done_fn *done;
 	void *arg;
@@ -108,6 +110,11 @@ static uint64_t race_us(const struct timeval *t)
 	return (uint64_t)t->tv_sec * 1000000 + (uint64_t)t->tv_usec;
 }
 
+static struct timeval race_time(uint64_t us)
+{
+	return (struct timeval){(time_t)(us / 1000000), (suseconds_t)(us % 1000000)};
+}
+
 /* How often the oldest gives way when nothing answers: so that the last has its time, too. */
 static struct timeval race_share(const struct race *race)
 {
@@ -121,7 +128,7 @@ static struct timeval race_share(const struct race *race)
 	us = race_us(&race->times.total) / (attempts - 1);
 	if (us < least)
 		us = least;
-	return (struct timeval){(time_t)(us / 1000000), (suseconds_t)(us % 1000000)};
+	return race_time(us);
 }
 
 /* From now on, until the next may begin.  Without memory for it the total one ends the race. */
@@ -138,6 +145,12 @@ static void race_arm(struct race *race)
 	} else {
 		(void)event_add(&race->timer, &race->times.stagger);
 	}
+}
+
+static int race_start_clock(struct race *race)
+{
+	race->since_ms = deadline_now_ms();
+	return event_add(&race->total_timer, &race->times.total);
 }
 
 /* ---- attempts --------------------------------------------------------------------------- */
@@ -164,6 +177,8 @@ static bool race_try_next(struct race *race)
 			race->running[race->running_count++] = (struct race_runner){handle, *to};
 			race->due = false;
 			race_arm(race);
+			if (!event_pending(&race->total_timer, EV_TIMEOUT, NULL))
+				(void)race_start_clock(race);
 			return true;
 		}
 		race_note(race, errno);
@@ -171,11 +186,40 @@ static bool race_try_next(struct race *race)
 	return false;
 }
 
+/* Nothing is under way, and more addresses are expected: that is not our time. */
+static void race_rest(struct race *race)
+{
+	uint64_t left, spent;
+
+	race->due = true;
+	if (race->running_count > 0 || !event_pending(&race->total_timer, EV_TIMEOUT, NULL))
+		return;
+	event_del(&race->total_timer);
+	left = race_us(&race->times.total);
+	spent = (deadline_now_ms() - race->since_ms) * 1000;
+	race->times.total = race_time(left > spent ? left - spent : 0);
+}
+
 /* done may not be called from where we are: the loop finds out that it is over. */
 static void race_try_soon(struct race *race)
 {
-	if (!race_try_next(race) && race_is_over(race))
+	if (race_try_next(race))
+		return;
+	if (race_is_over(race))
 		event_active(&race->timer, EV_TIMEOUT, 1);
+	else
+		race_rest(race);
+}
+
+/* From the loop: with the next, or with none. */
+static void race_go_on(struct race *race)
+{
+	if (race_try_next(race))
+		return;
+	if (race_is_over(race))
+		race_lose(race, race->error);
+	else
+		race_rest(race);
 }
 
 /* Where one waits and two are under way, the older gives way. */
@@ -194,11 +238,7 @@ static void race_on_timer(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	race_make_way(race);
-	if (race_try_next(race))
-		return;
-	race->due = true;
-	if (race_is_over(race))
-		race_lose(race, race->error);
+	race_go_on(race);
 }
 
 static void race_on_total_timer(evutil_socket_t fd, short what, void *arg)
@@ -207,11 +247,8 @@ static void race_on_total_timer(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	/* Where only more addresses were waited for, it is known why these were none. */
-	if (race->running_count > 0)
-		race->error = ETIMEDOUT;
 	race_drop_all(race);
-	race_lose(race, race->error);
+	race_lose(race, ETIMEDOUT);
 }
 
 static void race_queue(struct race *race, const struct addr *addrs, size_t count)
@@ -259,7 +296,7 @@ struct race *race_start(struct event_base *base, const struct addr *addrs, size_
 	race_queue(race, addrs, count);
 	event_assign(&race->timer, base, -1, 0, race_on_timer, race);
 	event_assign(&race->total_timer, base, -1, 0, race_on_total_timer, race);
-	if (event_add(&race->total_timer, &times->total) < 0) {
+	if (race_start_clock(race) < 0) {
 		recycle_free(race);
 		return NULL;
 	}
@@ -329,9 +366,5 @@ void race_lost(struct race *race, void *handle, int error)
 {
 	race_forget(race, race_find(race, handle));
 	race_note(race, error);
-	if (race_try_next(race))
-		return;
-	race->due = true;
-	if (race_is_over(race))
-		race_lose(race, race->error);
+	race_go_on(race);
 }

@@ -30,13 +30,13 @@ struct race_attempt {
 };
 
 struct race_times {
-	struct timeval stagger, total;
+	struct timeval stagger, total; /* the latter while there is an attempt under way */
 };
 
 /*
  * The winner's handle is the callee's; `address` is where it connected to; all others are
  * cancelled.  When none won: NULL, and error is the errno of the failure that tells most, the
- * last one of these (ETIMEDOUT when time ran out while one was under way).
+ * last one of these (ETIMEDOUT when time ran out).
  */
 typedef void race_done_fn(void *winner, const struct addr *address, int error, void *arg);
 
@@ -56,7 +56,10 @@ void race_add(struct race *race, const struct addr *addrs, size_t count);
 /* One that comes late, too, but is known to answer: the next attempt, which begins at once. */
 void race_hurry(struct race *race, const struct addr *to);
 
-/* While more are expected, the race is not lost when it has run out of addresses. */
+/*
+ * While more are expected, the race is not lost when it has run out of addresses, and has no time
+ * of its own.
+ */
 void race_expect(struct race *race, bool more);
 
 /* An attempt's report. */

@@ -24,8 +24,11 @@ enum {
 	SILENT = '-'    /* nothing */
 };
 
-/* When what comes late comes: once so many attempts have begun, or the last of them has failed. */
-enum when { NEVER, BEGUN, FAILED };
+/*
+ * When what comes late comes: once so many attempts have begun, or the last of them has failed; or
+ * after so many milliseconds.
+ */
+enum when { NEVER, BEGUN, FAILED, AFTER };
 
 struct course {
 	const char *names; /* of the addresses: digits are IPv4, letters IPv6 */
@@ -193,6 +196,8 @@ static void runner_start(
 	assert_non_null(r->race);
 	if (c->when != NEVER)
 		race_expect(r->race, true);
+	if (c->when == AFTER)
+		event_add(&r->late, &(struct timeval){0, (suseconds_t)c->late_at * 1000});
 	r->inside = false;
 	/* the race has its own copy */
 	memset(addrs, 0xff, sizeof(addrs));
@@ -328,9 +333,13 @@ static void test_total(void **state)
 	    {{"a1", "-", "axa", 0, ETIMEDOUT, NEVER, 0, NULL}, {600, 0}, {0, 5000}},
 	    {{"a1", "--", "a1x1xa", 0, ETIMEDOUT, NEVER, 0, NULL}, {0, 1000}, {0, 50000}},
 	    /* it is over then, whatever is expected still */
-	    {{"a", "l", "a", 0, ECONNREFUSED, BEGUN, 9, ""}, {600, 0}, {0, 5000}},
-	    {{"a", "r", "a", 0, EMFILE, BEGUN, 9, ""}, {600, 0}, {0, 5000}},
 	    {{"ab", "l-", "abxb", 0, ETIMEDOUT, BEGUN, 9, ""}, {600, 0}, {0, 5000}},
+	    /* no time goes by where nothing is under way */
+	    {{"a", "lw", "a1", '1', 0, AFTER, 20, "1"}, {600, 0}, {0, 5000}},
+	    {{"a", "rw", "a1", '1', 0, AFTER, 20, "1"}, {600, 0}, {0, 5000}},
+	    {{"a", "lw", "a1", '1', 0, AFTER, 20, "!1"}, {600, 0}, {0, 5000}},
+	    {{"a", "l", "a", 0, ECONNREFUSED, AFTER, 20, ""}, {600, 0}, {0, 5000}},
+	    {{"a", "l-", "a1x1", 0, ETIMEDOUT, AFTER, 20, "1"}, {600, 0}, {0, 5000}},
 	};
 	static const struct course one = {"a", "-", "axa", 0, ETIMEDOUT, NEVER, 0, NULL};
 
