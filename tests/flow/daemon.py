@@ -206,6 +206,13 @@ class Proxy(Program):
             f.write(render_file(merge(self.config, changes)))
         os.replace(self.config_path + ".new", self.config_path)
 
+    def reload(self, **changes):
+        """Have it read the file with the changes; the main thread has done so, and workers soon will."""
+        count = sum("read again" in line for line in self.lines)
+        self.write_config(**changes)
+        self.signal(signal.SIGHUP)
+        self.wait_line("read again", count=count + 1)
+
     def signal(self, number):
         self.told_to_end |= number in (signal.SIGTERM, signal.SIGINT)
         self.process.send_signal(number)

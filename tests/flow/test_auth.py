@@ -35,13 +35,6 @@ def guarded(proxy, users):
     return start
 
 
-def reload(p, **changes):
-    count = sum("read again" in line for line in p.lines)
-    p.write_config(**changes)
-    p.signal(signal.SIGHUP)
-    p.wait_line("read again", count=count + 1)
-
-
 def becomes(c, url, fields, status):
     """Ask until a reload has reached the worker."""
     daemon.poll(lambda: c.get(url, fields).status == status, f"the status {status}")
@@ -200,7 +193,7 @@ def test_tunnels_of_nobody_are_checked_again(proxy, client, origin, users, exemp
     p = proxy(workers=1)
     c = client(p)
     assert c.connect_to(o.authority).status == 200
-    reload(p, access={"recheck_tunnels": "on"}, auth={"users": users, **OPEN, "exempt": exempt})
+    p.reload(access={"recheck_tunnels": "on"}, auth={"users": users, **OPEN, "exempt": exempt})
     if ends:
         c.expect_closed(reset=True)
         assert p.access()[0].end == "auth_required"
@@ -321,12 +314,12 @@ def test_a_reload_makes_old_passwords_void(guarded, client, origin, users):
     assert c.get(o.url(), [BERT]).status == 200
     people.write_users(users, {"anna": "another"})
     assert c.get(o.url(), [ANNA]).status == 200  # until it is told to read it
-    reload(p)
+    p.reload()
     becomes(c, o.url(), [BERT], 407)
     assert c.get(o.url(), [ANNA]).status == 407
     assert c.get(o.url(), [say("anna", "another")]).status == 200
     people.write_users(users, {"anna": "open sesame", "bert": "p@ss:w/rd"})
-    reload(p)
+    p.reload()
     becomes(c, o.url(), [BERT], 200)
     assert c.get(o.url(), [say("anna", "another")]).status == 407
 
@@ -336,11 +329,11 @@ def test_a_reload_turns_it_on_and_off(proxy, client, origin, users):
     p = proxy()
     c = client(p)
     assert c.get(o.url()).status == 200
-    reload(p, auth={"users": users, **OPEN})
+    p.reload(auth={"users": users, **OPEN})
     becomes(c, o.url(), [], 407)
     assert c.get(o.url(), [ANNA]).status == 200
     assert c.get(o.url(), [WRONG]).status == 407
-    reload(p)
+    p.reload()
     becomes(c, o.url(), [], 200)
 
 

@@ -1,7 +1,6 @@
 """The proxy never connects to itself, whatever is allowed, however its address is written."""
 
 import os
-import signal
 import socket
 
 import pytest
@@ -223,13 +222,6 @@ def test_all_addresses_of_this_machine(proxy, client, origin, spaces, method):
 # ---- reload -------------------------------------------------------------------------------------
 
 
-def reload(p, listen):
-    p.write_config(listen=listen)
-    count = sum("read again" in line for line in p.lines)
-    p.signal(signal.SIGHUP)
-    p.wait_line("read again", count=count + 1)
-
-
 def loopback(number):
     """An address that no other run of the tests uses at this time."""
     return f"127.{110 + number}.{os.getpid() >> 8 & 255}.{os.getpid() & 255}"
@@ -242,7 +234,7 @@ def test_listeners_that_come_and_go_by_reload(proxy, client, origin, method):
     c = client(p)
     assert_denied(p, c, method, f"{first}:3128")
     assert_not_denied(client(p), method, f"{second}:3128")
-    reload(p, [place("127.0.0.1"), place(second, 3128)])
+    p.reload(listen=[place("127.0.0.1"), place(second, 3128)])
     p.wait_line(f"no longer listening on {first}")
     assert_denied(p, c, method, f"{second}:3128")
     # A moment later its sockets are closed, and somebody else may have the port.

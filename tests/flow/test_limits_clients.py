@@ -284,14 +284,6 @@ def test_refusals_are_logged_once_a_second(proxy, client, origin):
 # ---- reload -----------------------------------------------------------------------------------
 
 
-def reload(p, limits):
-    """Requests and connections from now on are judged by these."""
-    count = len([line for line in p.lines if "read again" in line])
-    p.write_config(limits=limits)
-    p.signal(signal.SIGHUP)
-    p.wait_line("read again", count=count + 1)
-
-
 def test_limits_hold_over_a_reload(proxy, client, origin):
     """What runs goes on, and is counted by the new numbers."""
     o = origin(echo)
@@ -299,14 +291,14 @@ def test_limits_hold_over_a_reload(proxy, client, origin):
     p = proxy(limits={"client_tunnels": 3})
     tunnels = [client(p, source=ONE) for _ in range(3)]
     assert [connect(c, o.authority)[0] for c in tunnels] == [200] * 3
-    reload(p, {"client_tunnels": 1, "client_connections": 3})
+    p.reload(limits={"client_tunnels": 1, "client_connections": 3})
     deadline = time.monotonic() + TIMEOUT
     while ask_anew(p, web.url(), ONE).status != 429:  # the worker hears of it in a moment
         assert time.monotonic() < deadline
     for c in tunnels:
         c.send(b"x")
         assert c.recv_exact(1) == b"x"
-    reload(p, {"client_tunnels": 0, "client_connections": 0})
+    p.reload(limits={"client_tunnels": 0, "client_connections": 0})
     until_served(lambda: ask_anew(p, web.url(), ONE), "client_connections")
 
 
@@ -315,7 +307,7 @@ def test_connections_from_before_a_limit_count_once_they_ask(proxy, client, orig
     p = proxy()
     old = [client(p, source=ONE) for _ in range(2)]
     assert [c.get(o.url()).status for c in old] == [200] * 2
-    reload(p, {"client_connections": 2})
+    p.reload(limits={"client_connections": 2})
     assert [c.get(o.url()).status for c in old] == [200] * 2
     deadline = time.monotonic() + TIMEOUT
     while True:

@@ -16,13 +16,6 @@ def place(**more):
     return {"address": "127.0.0.1", "port": 0, **more}
 
 
-def reload(p, **changes):
-    p.write_config(**changes)
-    count = sum("read again" in line for line in p.lines)
-    p.signal(signal.SIGHUP)
-    p.wait_line("read again", count=count + 1)
-
-
 def seen_from(o, c, method):
     """The address that the origin saw the request come from."""
     count = len(o.accepted())
@@ -80,7 +73,7 @@ def test_a_reload_changes_the_source_for_the_next_request(proxy, client, origin)
     p = proxy(listen=[place(source=SOURCES[0], name="a"), place(name="b")])
     first, second = (client(("127.0.0.1", port)) for port in p.ports)
     for sources in ([SOURCES[0], None], [None, SOURCES[1]], [SOURCES[1], SOURCES[0]]):
-        reload(p, listen=[place(name="x", **({"source": s} if s else {})) for s in sources])
+        p.reload(listen=[place(name="x", **({"source": s} if s else {})) for s in sources])
         for c, source in zip((first, second), sources):
             assert seen_from(o, c, "GET") == (source or "127.0.0.1")
     assert not any("no longer listening" in line for line in p.lines)
@@ -107,7 +100,7 @@ def test_who_came_in_by_a_listener_that_is_closed_keeps_its_source(proxy, client
     p = proxy(listen=[place(), place(address="127.0.0.43", port=3128, source=SOURCES[0])])
     c = client(("127.0.0.43", 3128))
     assert seen_from(o, c, "GET") == SOURCES[0]
-    reload(p, listen=[place()])
+    p.reload(listen=[place()])
     p.wait_line("no longer listening on 127.0.0.43")
 
     def closed():
@@ -154,7 +147,7 @@ def test_rules_know_the_listener(proxy, client, origin):
     assert {line.end for line in p.access(5)} == {"ok", "rule_denied"}
     listen[0], listen[1] = place(name="guests"), place(name="lan", source=SOURCES[0])
     listen[3] = place(address="127.0.0.44", port=3128, name="lan")
-    reload(p, listen=listen)
+    p.reload(listen=listen)
     assert outcomes() == [403, SOURCES[1], 403, SOURCES[1], SOURCES[0]]
 
 

@@ -30,14 +30,6 @@ def echo(c):
         c.send(c.recv_some())
 
 
-def reload(p, listen=None, **changes):
-    """Write the file and have it read; waits until the main thread has done so."""
-    p.write_config(**({"listen": listen} if listen else {}), **changes)
-    count = sum("read again" in line for line in p.lines)
-    p.signal(signal.SIGHUP)
-    p.wait_line("read again", count=count + 1)
-
-
 def answers(address, url):
     c = Client(address)
     try:
@@ -125,7 +117,7 @@ def test_a_hundred_reloads_drop_nothing(proxy, origin, load):
     for i in range(RELOADS + WARM):
         if i == WARM:
             memory, began = p.status("VmRSS"), time.monotonic()
-        reload(p, (one, two)[i % 2], name=f"name{i % 2}", limits={"head": 65536 + i % 2})
+        p.reload(listen=(one, two)[i % 2], name=f"name{i % 2}", limits={"head": 65536 + i % 2})
         # The pace, unless a load fails.
         load.over.wait(max(0, began + (i - WARM + 1) * SECONDS / RELOADS - time.monotonic()))
         assert load.failures == []
@@ -136,7 +128,7 @@ def test_a_hundred_reloads_drop_nothing(proxy, origin, load):
         closed = sum(line.endswith(" no longer " + text) for line in p.lines)
         assert opened - closed == (RELOADS + WARM) // 2, (text, opened, closed)
     assert not any("127.0.0.1:" in line for line in p.lines if "no longer listening" in line)
-    reload(p)
+    p.reload()
     for c in clients:
         c.close()
     for each in (o, mirror):
@@ -153,7 +145,7 @@ def test_a_configuration_is_freed_with_the_last_that_uses_it(proxy, client, orig
     for i in range(3):
         tunnels.append(client(p))
         assert tunnels[-1].connect_to(mirror.authority).status == 200
-        reload(p, name=f"name{i}")
+        p.reload(name=f"name{i}")
         new = client(p)
         daemon.poll(lambda: new.get(o.url()).get("Via") == f"1.1 name{i}", "the new name")
     assert freed(p) == 0
@@ -179,13 +171,13 @@ def test_the_access_log_moves(proxy, client, origin):
     p.signal(signal.SIGHUP)
     p.wait_line(rf"{p.config_path}: cannot open the access log .*No such file.*nothing has changed")
     assert c.get(o.url("/two")).get("Via") == "1.1 penstock"
-    reload(p, log={"access": other}, name="second")
+    p.reload(log={"access": other}, name="second")
     daemon.poll(lambda: c.get(o.url("/three")).get("Via") == "1.1 second", "the new name")
     assert [line.request.split("/")[-2][:3] for line in p.access(2)][:2] == ["one", "two"]
     assert "/three " in p.access(1, path=other)[-1].request
-    reload(p, log={"access": ""}, name="third")
+    p.reload(log={"access": ""}, name="third")
     daemon.poll(lambda: c.get(o.url("/four")).get("Via") == "1.1 third", "the new name")
-    reload(p, log={"access": other}, name="fourth")
+    p.reload(log={"access": other}, name="fourth")
     daemon.poll(lambda: c.get(o.url("/five")).get("Via") == "1.1 fourth", "the new name")
     daemon.poll(lambda: "/five " in p.access(path=other)[-1].request, "the last line")
 
@@ -197,7 +189,7 @@ def test_other_name_servers(proxy, client, origin, names):
     c = client(p)
     assert c.get(f"http://a.test:{o.port}/").status == 200
     assert c.get(f"http://b.test:{o.port}/").status == 502
-    reload(p, resolver={"servers": [second.address]})
+    p.reload(resolver={"servers": [second.address]})
     daemon.poll(lambda: c.get(f"http://b.test:{o.port}/").status == 200, "the new server")
     assert second.queries("a.test") == 0
     assert c.get(f"http://a.test:{o.port}/").status == 200
@@ -214,7 +206,7 @@ def test_a_lookup_under_way_goes_on_at_the_new_server(proxy, client, origin, nam
         c = client(p)
         c.request("GET", f"http://a.test:{o.port}/")
         silent.recv(4096)
-        reload(p, resolver={"servers": [good.address]})
+        p.reload(resolver={"servers": [good.address]})
         assert c.recv_response().status == 200
 
 
@@ -225,12 +217,12 @@ def test_a_place_is_added_and_removed(proxy, client, origin):
     o = origin()
     p = proxy()
     extra = (loopback(3), 3128)
-    reload(p, [place(), place(*extra)])
+    p.reload(listen=[place(), place(*extra)])
     p.wait_line(f"listening on {extra[0]}:3128")
     assert answers(extra, o.url()) == 200
     kept = client(extra)
     assert kept.get(o.url()).status == 200
-    reload(p)
+    p.reload()
     p.wait_line(f"no longer listening on {extra[0]}:3128")
     daemon.poll(lambda: refuses(extra), "the end of listening")
     assert kept.get(o.url()).status == 200
@@ -243,8 +235,8 @@ def test_a_place_that_comes_back_at_once(proxy, client, origin):
     extra = (loopback(4), 3128)
     p = proxy(listen=[place(), place(*extra)])
     for _ in range(3):
-        reload(p, [place()])
-        reload(p)
+        p.reload(listen=[place()])
+        p.reload()
         assert answers(extra, o.url()) == 200
 
 
@@ -254,7 +246,7 @@ def test_from_one_address_to_all_and_back(proxy, client, origin):
     p = proxy(listen=[place(loopback(5))])
     address = (loopback(5), p.port)
     for there in ("0.0.0.0", loopback(5)):
-        reload(p, [place(there, p.port)])
+        p.reload(listen=[place(there, p.port)])
         assert answers(address, o.url()) == 200
 
 

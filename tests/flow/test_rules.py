@@ -339,13 +339,6 @@ def test_a_bucket_outlives_its_configuration(proxy, client, origin):
 # ---- reload -------------------------------------------------------------------------------------
 
 
-def reload(p, rules):
-    count = sum("read again" in line for line in p.lines)
-    p.write_config(access={"rules": rules})
-    p.signal(signal.SIGHUP)
-    p.wait_line("read again", count=count + 1)
-
-
 @pytest.mark.parametrize(
     "rule", [{"host": "a.test"}, {"address": "127.0.0.1"}, {"method": "GET"}], ids=str
 )
@@ -357,13 +350,13 @@ def test_a_new_rule_holds_at_once(proxy, client, origin, names, rule):
     c = client(p)
     url = f"http://a.test:{o.port}/"
     assert c.get(url).status == 200
-    reload(p, [{**rule, "action": "deny"}])
+    p.reload(access={"rules": [{**rule, "action": "deny"}]})
     daemon.poll(lambda: c.get(url).status == 403, "the new rule")
     seen = len(o.connection().requests)
     for _ in range(3):
         assert c.get(url).status == 403
     assert len(o.accepted()) == 1 and len(o.connection().requests) == seen
-    reload(p, [])
+    p.reload(access={"rules": []})
     daemon.poll(lambda: c.get(url).status == 200, "the rule to be gone")
     assert server.queries("a.test") <= 2  # A and AAAA, once
 
@@ -388,10 +381,7 @@ def test_tunnels_are_checked_again(proxy, client, origin, names, change, recheck
     c = client(p)
     assert c.connect_to(f"a.test:{o.port}").status == 200
     assert c.get("/").status == 200
-    count = sum("read again" in line for line in p.lines)
-    p.write_config(access={"recheck_tunnels": recheck, **change})
-    p.signal(signal.SIGHUP)
-    p.wait_line("read again", count=count + 1)
+    p.reload(access={"recheck_tunnels": recheck, **change})
     if recheck == "on":
         with pytest.raises(Closed) as end:
             c.recv_some()
