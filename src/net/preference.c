@@ -22,21 +22,26 @@ struct preference_winner {
 
 /* Without padding: it is compared by its bytes. */
 struct preference_key {
-	uint8_t source[sizeof(((struct addr *)NULL)->ip)];
-	uint8_t family, bits; /* of the source */
+	struct {
+		uint8_t ip[sizeof(((struct addr *)NULL)->ip)];
+		uint8_t is_set, bits;
+	} v4, v6; /* the source */
 	uint16_t port;
 	char host[PREFERENCE_HOST_MAX];
 };
 
 static size_t preference_key(const struct preference_origin *origin, struct preference_key *ret_key)
 {
-	const struct network *from = &origin->source->from;
+	const struct network *v4 = &origin->source->v4, *v6 = &origin->source->v6;
 	size_t len =
 	    origin->host.len < PREFERENCE_HOST_MAX ? origin->host.len : PREFERENCE_HOST_MAX;
 
-	memcpy(ret_key->source, &from->base.ip, sizeof(ret_key->source));
-	ret_key->family = (uint8_t)from->base.family;
-	ret_key->bits = from->bits;
+	memcpy(ret_key->v4.ip, &v4->base.ip, sizeof(ret_key->v4.ip));
+	ret_key->v4.is_set = v4->base.family != 0;
+	ret_key->v4.bits = v4->bits;
+	memcpy(ret_key->v6.ip, &v6->base.ip, sizeof(ret_key->v6.ip));
+	ret_key->v6.is_set = v6->base.family != 0;
+	ret_key->v6.bits = v6->bits;
 	ret_key->port = origin->port;
 	memcpy(ret_key->host, origin->host.ptr, len);
 	return offsetof(struct preference_key, host) + len;

@@ -2,13 +2,21 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 
-static bool source_is_set(const struct source *source)
+bool source_is_set(const struct source *source)
 {
-	return source->from.base.family != 0;
+	return source->v4.base.family != 0 || source->v6.base.family != 0;
+}
+
+const struct network *source_for(const struct source *source, sa_family_t family)
+{
+	const struct network *from = family == AF_INET ? &source->v4 : &source->v6;
+
+	return from->base.family != 0 ? from : NULL;
 }
 
 static bool source_is_usable(const struct network *n)
@@ -24,36 +32,72 @@ static bool source_is_usable(const struct network *n)
 	       !IN6_IS_ADDR_LINKLOCAL(v6);
 }
 
+static int source_parse_one(struct slice text, struct source *source)
+{
+	struct network from, *place;
+
+	if (network_parse(slice_trim(text), &from) < 0 || !source_is_usable(&from))
+		return -1;
+	place = from.base.family == AF_INET ? &source->v4 : &source->v6;
+	if (place->base.family != 0)
+		return -1;
+	*place = from;
+	return 0;
+}
+
 int source_parse(struct slice text, struct source *ret_source)
 {
-	struct source source;
+	const char *comma = text.len > 0 ? memchr(text.ptr, ',', text.len) : NULL;
+	struct source source = {0};
+	struct slice first = text;
 
-	if (network_parse(text, &source.from) < 0 || !source_is_usable(&source.from))
+	if (comma) {
+		first.len = (size_t)(comma - text.ptr);
+		text = (struct slice){comma + 1, text.len - first.len - 1};
+		if (source_parse_one(text, &source) < 0)
+			return -1;
+	}
+	if (source_parse_one(first, &source) < 0)
 		return -1;
 	*ret_source = source;
 	return 0;
 }
 
-static unsigned source_bits_max(const struct source *source)
+static unsigned bits_max(const struct network *n)
 {
-	return source->from.base.family == AF_INET ? 32 : 128;
+	return n->base.family == AF_INET ? 32 : 128;
 }
 
-void source_format(const struct source *source, char out[ADDR_TEXT_MAX])
+static void network_write(const struct network *n, char out[ADDR_TEXT_MAX])
 {
-	if (!source_is_set(source))
-		out[0] = '\0';
-	else if (source->from.bits == source_bits_max(source))
-		addr_format_ip(&source->from.base, out);
+	out[0] = '\0';
+	if (n->base.family == 0)
+		return;
+	if (n->bits == bits_max(n))
+		addr_format_ip(&n->base, out);
 	else
-		network_format(&source->from, out);
+		network_format(n, out);
+}
+
+void source_format(const struct source *source, char out[SOURCE_TEXT_MAX])
+{
+	char v4[ADDR_TEXT_MAX], v6[ADDR_TEXT_MAX];
+
+	network_write(&source->v4, v4);
+	network_write(&source->v6, v6);
+	snprintf(out, SOURCE_TEXT_MAX, "%s%s%s", v4, v4[0] && v6[0] ? ", " : "", v6);
+}
+
+static bool networks_equal(const struct network *a, const struct network *b)
+{
+	if (a->base.family == 0 || b->base.family == 0)
+		return a->base.family == b->base.family;
+	return a->bits == b->bits && addr_equal(&a->base, &b->base);
 }
 
 bool source_equal(const struct source *a, const struct source *b)
 {
-	if (!source_is_set(a) || !source_is_set(b))
-		return source_is_set(a) == source_is_set(b);
-	return a->from.bits == b->from.bits && addr_equal(&a->from.base, &b->from.base);
+	return networks_equal(&a->v4, &b->v4) && networks_equal(&a->v6, &b->v6);
 }
 
 size_t source_keep(const struct source *source, struct addr *addrs, size_t count)
@@ -63,16 +107,16 @@ size_t source_keep(const struct source *source, struct addr *addrs, size_t count
 	if (!source_is_set(source))
 		return count;
 	for (size_t i = 0; i < count; i++) {
-		if (addrs[i].family == source->from.base.family)
+		if (source_for(source, addrs[i].family))
 			addrs[kept++] = addrs[i];
 	}
 	return kept;
 }
 
-struct addr source_pick(const struct source *source)
+struct addr source_pick(const struct network *from)
 {
-	struct addr a = source->from.base;
-	size_t bits = source->from.bits, max = source_bits_max(source);
+	struct addr a = from->base;
+	size_t bits = from->bits, max = bits_max(from);
 	uint8_t *ip = (uint8_t *)&a.ip, random[sizeof(a.ip)] = {0};
 
 	/* So few bytes are given whole, and wait only while the machine is booting. */
@@ -86,17 +130,18 @@ struct addr source_pick(const struct source *source)
 	return a;
 }
 
-int source_bind(const struct source *source, int fd)
+int source_bind(const struct source *source, sa_family_t family, int fd)
 {
-	bool v6 = source->from.base.family == AF_INET6;
+	const struct network *from = source_for(source, family);
+	bool v6 = family == AF_INET6;
 	struct addr a;
 	struct sockaddr_storage sa;
 	socklen_t len;
 	int on = 1;
 
-	if (!source_is_set(source))
+	if (!from)
 		return 0;
-	a = source_pick(source);
+	a = source_pick(from);
 	len = addr_to_sockaddr(&a, &sa);
 	/* Without it ports would run out over all destinations together, not for each. */
 	(void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));

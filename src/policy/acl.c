@@ -166,7 +166,7 @@ static unsigned lifts(const struct rule *rule)
 
 static void take_settings(const struct rule *rule, struct acl_verdict *v)
 {
-	if (rule->source.from.base.family != 0 && v->source == NULL)
+	if (source_is_set(&rule->source) && v->source == NULL)
 		v->source = rule;
 	if (rule->bandwidth > 0 && v->bandwidth == NULL)
 		v->bandwidth = rule;

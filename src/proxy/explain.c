@@ -256,7 +256,7 @@ static bool allows(const struct acl_verdict *v)
 
 static void write_settings(const struct explanation *e, const struct acl_verdict *v)
 {
-	char source[ADDR_TEXT_MAX];
+	char source[SOURCE_TEXT_MAX];
 
 	if (v->source != NULL) {
 		source_format(&v->source->source, source);

@@ -58,7 +58,9 @@ static const struct part {
     {"name", "listen.name", "must be a token of 1 to 64 letters, digits or !#$%&'*+-.^_`|~",
 	read_name},
     {"source", "listen.source",
-	"must be an address or a network like \"192.0.2.7\" or \"2001:db8:1::/64\"", read_source},
+	"must be an address or a network like \"192.0.2.7\" or \"2001:db8:1::/64\", or one of each "
+	"family: \"192.0.2.7, 2001:db8:1::/64\"",
+	read_source},
 };
 
 _Static_assert(NAME_MAX_WRITTEN < LISTEN_NAME_MAX, "a name has too little room");
@@ -109,7 +111,7 @@ int listen_read(
 
 void listen_print(const struct listen *listen, FILE *out)
 {
-	char text[ADDR_TEXT_MAX];
+	char text[SOURCE_TEXT_MAX];
 
 	addr_format_ip(&listen->addr, text);
 	fprintf(out, "{ address = \"%s\"; port = %u;", text, (unsigned)listen->addr.port);

@@ -47,11 +47,12 @@ static void pool_key_add(struct pool_key *key, const struct addr *a, uint8_t bit
 
 static struct pool_key pool_key(const struct pool_way *way)
 {
+	const struct network *from = source_for(way->source, way->to->family);
 	struct pool_key key = {{0}, 0};
 
 	pool_key_add(&key, way->to, 0);
-	if (way->source->from.base.family != 0)
-		pool_key_add(&key, &way->source->from.base, way->source->from.bits);
+	if (from)
+		pool_key_add(&key, &from->base, from->bits);
 	return key;
 }
 

@@ -233,7 +233,8 @@ static int read_action(const struct reader *r, struct rule *rule)
 static int read_source(const struct reader *r, struct rule *rule)
 {
 	static const char expects[] = "an address or a network like \"192.0.2.7\" or "
-				      "\"2001:db8:1::/64\"";
+				      "\"2001:db8:1::/64\", or one of each family: "
+				      "\"192.0.2.7, 2001:db8:1::/64\"";
 	const struct clause_part *part;
 	const char *source;
 

@@ -141,6 +141,17 @@ def test_a_source_reaches_its_own_family_only(net, proxy_from, site, client, nam
     assert {line.end for line in p.access(2)} == {"ok", "unreachable"}
 
 
+@pytest.mark.parametrize("how", ["GET", "CONNECT"])
+def test_a_source_of_each_family(net, proxy_from, site, client, how):
+    sites = [site(4), site(6)]
+    p = proxy_from(f"{MANY[6]}, {ONE[4]}")
+    for s in sites:
+        ask(net, client, p, how, s)
+    (four,), (six,) = (peers_of(s) for s in sites)
+    assert four == ipaddress.ip_address(ONE[4])
+    assert six in ipaddress.ip_network(MANY[6])
+
+
 def test_addresses_that_a_source_cannot_reach_leave_nothing_behind(
     net, proxy, site, client, scripted
 ):

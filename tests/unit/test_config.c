@@ -172,11 +172,11 @@ static void test_all_keys(void **state)
 	assert_int_equal(config->listen[1].addr.port, 8080);
 	assert_string_equal(config->listen[0].name, "[::1]:0");
 	assert_string_equal(config->listen[1].name, "10.0.0.1:8080");
-	assert_int_equal(config->listen[1].source.from.base.family, 0);
+	assert_false(source_is_set(&config->listen[1].source));
 	assert_string_equal(config->listen[2].name, "lan");
-	assert_int_equal(config->listen[2].source.from.bits, 64);
+	assert_int_equal(config->listen[2].source.v6.bits, 64);
 	assert_string_equal(config->listen[3].name, "lan");
-	assert_int_equal(config->listen[3].source.from.bits, 32);
+	assert_int_equal(config->listen[3].source.v4.bits, 32);
 	assert_int_equal(config->workers, 4);
 	assert_string_equal(config->user, "_a-b.c1");
 	assert_false(config->sandbox);
@@ -362,10 +362,12 @@ static void test_refusals(void **state)
 		"!#$%&'*+-.^_`|~"},
 	    {"listen = ( { address = \"::1\"; port = 1;\nsource = \"192.0.2.1/24\"; } );",
 		"x.conf:2: listen.source: must be an address or a network like \"192.0.2.7\" or "
-		"\"2001:db8:1::/64\""},
+		"\"2001:db8:1::/64\", or one of each family: "
+		"\"192.0.2.7, 2001:db8:1::/64\""},
 	    {"listen = ( { address = \"::1\"; port = 1; source = 1; } );",
 		"x.conf:1: listen.source: must be an address or a network like \"192.0.2.7\" or "
-		"\"2001:db8:1::/64\""},
+		"\"2001:db8:1::/64\", or one of each family: "
+		"\"192.0.2.7, 2001:db8:1::/64\""},
 	    {"listen = ( 3128 );",
 		"x.conf:1: listen: must be a list of groups like ( { address = \"127.0.0.1\"; "
 		"port = 3128; } )"},

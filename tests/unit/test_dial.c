@@ -153,7 +153,7 @@ static void test_sources(void **state)
 		assert_int_equal(c.error, 0);
 		peer = accept(listener, (struct sockaddr *)&sa, &len);
 		assert_int_equal(addr_from_sockaddr((const struct sockaddr *)&sa, &from), 0);
-		assert_true(network_contains(&source.from, &from));
+		assert_true(network_contains(&source.v4, &from));
 		assert_int_not_equal(from.port, 0);
 		close(peer);
 		close(c.fd);

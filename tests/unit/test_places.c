@@ -65,7 +65,7 @@ static void test_names_stay_with_their_sockets(void **state)
 		assert_int_equal(rename_all(&places), 0);
 	}
 	memcpy(list[1].name, "x", 2);
-	list[2].source.from = (struct network){.base = {.family = AF_INET}, .bits = 8};
+	list[2].source.v4 = (struct network){.base = {.family = AF_INET}, .bits = 8};
 	match(&places, list, 3);
 	assert_string_equal(LIST_NEXT(LIST_FIRST(&places.all), all)->as.name, "b");
 	assert_int_equal(rename_all(&places), 2);

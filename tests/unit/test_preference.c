@@ -47,7 +47,7 @@ static void note(struct preference *p, struct preference_origin o, uint16_t name
 static void test_origins(void **state)
 {
 	struct preference *p = preference_new(8);
-	struct source source = {.from = {.base = {.family = AF_INET6}, .bits = 64}};
+	struct source source = {.v6 = {.base = {.family = AF_INET6}, .bits = 64}};
 	struct preference_origin one = origin("one.test", 80, &none);
 
 	(void)state;

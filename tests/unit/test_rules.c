@@ -287,7 +287,7 @@ static void test_settings(void **state)
 	assert_int_equal(allowance.rate, 1000);
 	v = judge(config->acl, &(struct request){.address = "9.9.9.9", .host = "a.org"});
 	assert_ptr_equal(v.source, rulebook_rule(rules, 3));
-	assert_int_equal(v.source->source.from.bits, 64);
+	assert_int_equal(v.source->source.v6.bits, 64);
 	assert_true(acl_logs(&v));
 	assert_ptr_equal(acl_allowance(&v).bucket, allowance.bucket);
 	config_unref(config);
