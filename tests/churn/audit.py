@@ -40,7 +40,7 @@ class Audit:
                     self.wrong(f"lasted longer than its timers: {line.text}")
                 word = line.end.split(":")[0]
                 self.counts[word] = self.counts.get(word, 0) + 1
-                self.cut += word in ("rule_denied", "blocklist") and line.status in ("200", "101")
+                self.cut += word in ("rule_denied", "blocklist", "auth_required") and line.status in ("200", "101")
                 number = number_of(line)
                 shape = self.shape(number) if number is not None else None
                 if shape:

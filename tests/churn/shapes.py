@@ -168,6 +168,8 @@ class Shape:
 
     def _may(self):
         may = set(self.login.outcomes)
+        if self.is_tunnel and self.visitor.kind == "half":
+            may.add("auth_required")  # by a reload that checks tunnels again
         return may - {"ok"} | self._may_by_rules() if "ok" in may else may
 
     @property
