@@ -34,8 +34,9 @@ static int dial_connect(const struct addr *to, const struct source *source)
 	/* Only speed depends on it. */
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	/* After EINTR the connect goes on by itself, as with EINPROGRESS. */
-	if (source_bind(source, to->family, fd) < 0 || (connect(fd, (const struct sockaddr *)&sa, len) < 0 &&
-					       errno != EINPROGRESS && errno != EINTR)) {
+	if (source_bind(source, to->family, fd) < 0 ||
+	    (connect(fd, (const struct sockaddr *)&sa, len) < 0 && errno != EINPROGRESS &&
+		errno != EINTR)) {
 		error = errno;
 		close(fd);
 		errno = error;
