@@ -19,7 +19,7 @@ struct source {
 };
 
 /* Holds two of them with what is between, and the NUL. */
-#define SOURCE_TEXT_MAX (2 * ADDR_TEXT_MAX)
+#define SOURCE_TEXT_MAX (2 * ADDR_TEXT_MAX + 2)
 
 /*
  * "192.0.2.7", "2001:db8:1::/64", or one of each family: "192.0.2.7, 2001:db8:1::/64".  Not an
