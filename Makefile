@@ -122,7 +122,8 @@ $(OUT)/penstock: $(OUT)/main.o $(LIB)
 # ---- tests ------------------------------------------------------------------------------------
 
 PYTEST := /usr/bin/python3 -m pytest
-FLOW_JOBS ?= 2
+# At a time: most of them wait for something, most of the time.
+FLOW_JOBS ?= 4
 FUZZ_SECONDS ?= 60
 FUZZ_JOBS ?= 2
 

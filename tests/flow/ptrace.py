@@ -57,18 +57,29 @@ def stopped(tid):
             ptrace(DETACH, tid)
 
 
+NOT_IN_A_CALL = 2**64 - 1  # orig_rax
+
+
 def call(tid, number, *arguments):
-    """Have the thread, which waits in a system call, make another one.
+    """Have the thread, once it waits in a system call, make another one.
 
     Its result, or minus the number of the signal that the call ended it with.
     """
+    while (result := try_call(tid, number, *arguments)) is None:
+        pass
+    return result
+
+
+def try_call(tid, number, *arguments):
     with stopped(tid):
         before, registers = Registers(), Registers()
         ptrace(GETREGS, tid, ctypes.byref(before))
+        if before.orig_rax == NOT_IN_A_CALL:
+            return None
         ctypes.pointer(registers)[0] = before
         registers.rip -= 2  # the instruction that brought it into the kernel
         registers.rax = number
-        registers.orig_rax = 2**64 - 1  # what was interrupted is not begun again
+        registers.orig_rax = NOT_IN_A_CALL  # what was interrupted is not begun again
         for name, value in zip(("rdi", "rsi", "rdx", "r10"), arguments):
             setattr(registers, name, value)
         ptrace(SETREGS, tid, ctypes.byref(registers))
