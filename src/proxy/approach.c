@@ -22,7 +22,7 @@ struct approach {
 
 static const struct approach_result nowhere = {.fd = -1};
 
-static void approach_free(struct approach *a)
+void approach_cancel(struct approach *a)
 {
 	if (a->query)
 		resolver_cancel(a->query);
@@ -36,7 +36,7 @@ static void approach_finish(struct approach *a, const struct approach_result *re
 	approach_done_fn *done = a->plan.done;
 	void *arg = a->plan.arg;
 
-	approach_free(a);
+	approach_cancel(a);
 	done(result, arg);
 }
 
@@ -134,13 +134,6 @@ static bool approach_reuse(const struct approach_plan *plan, struct approach_res
 
 /* ---- asking for the name ---------------------------------------------------------------- */
 
-/* The first addresses that may be connected to. */
-static void approach_depart(struct approach *a)
-{
-	if (!approach_connect(a))
-		approach_fail(a, FAIL_NO_MEMORY, NULL);
-}
-
 /* More, from this one on, while others are being connected to. */
 static void approach_extend(struct approach *a, size_t from)
 {
@@ -175,9 +168,9 @@ static void approach_on_resolved(const struct resolver_answer *answer, void *arg
 		approach_finish(a, &result);
 	else if (a->connector)
 		approach_extend(a, had);
-	else if (to->addr_count > 0)
-		approach_depart(a);
-	else if (!answer->more)
+	else if (to->addr_count > 0 && !approach_connect(a))
+		approach_fail(a, FAIL_NO_MEMORY, NULL);
+	else if (to->addr_count == 0 && !answer->more)
 		approach_fail(a, a->fail, a->why);
 }
 
@@ -213,9 +206,4 @@ struct approach *approach_start(
 	}
 	ret_result->fail = FAIL_NO_MEMORY;
 	return NULL;
-}
-
-void approach_cancel(struct approach *a)
-{
-	approach_free(a);
 }

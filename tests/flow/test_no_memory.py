@@ -26,17 +26,17 @@ class Failing:
     """The library in front of libc, and how it is told."""
 
     def __init__(self, folder):
-        self.library = os.path.join(folder, "failing.so")
+        self.failing = os.path.join(folder, "failing.so")
         path = os.path.join(folder, "failing.control")
         subprocess.run(
-            ["gcc", "-shared", "-fPIC", "-O1", "-o", self.library, os.path.join(HERE, "failing.c")],
+            ["gcc", "-shared", "-fPIC", "-O1", "-o", self.failing, os.path.join(HERE, "failing.c")],
             check=True,
         )
         with open(path, "wb+") as f:
             f.write(bytes(mmap.PAGESIZE))
             f.flush()
             self.control = mmap.mmap(f.fileno(), mmap.PAGESIZE)
-        self.env = {"LD_PRELOAD": self.library, "FAILING": path}
+        self.env = {"LD_PRELOAD": self.failing, "FAILING": path}
 
     def every(self, n):
         self.control[:24] = struct.pack("lll", n, 0, 0)

@@ -114,16 +114,20 @@ def site(net, origin):
     return start
 
 
+def proxy_that_asks(proxy, server, config):
+    """It may go everywhere."""
+    everywhere = {"allow_addresses": ["0.0.0.0/0", "::/0"]}
+    return proxy(resolver={"servers": [server.address]}, access=everywhere, workers=1, **config)
+
+
 @pytest.fixture
 def proxy_in(net, proxy, names):
     """proxy_in({name: addresses}, ...): a proxy that knows these names."""
 
     def start(hosts, **config):
         lines = "".join(f"{a} {n}.test\n" for n, addresses in hosts.items() for a in addresses)
-        everywhere = {"allow_addresses": ["0.0.0.0/0", "::/0"]}
         with net.inside:
-            resolver = {"servers": [names(lines).address]}
-            return proxy(resolver=resolver, access=everywhere, workers=1, **config)
+            return proxy_that_asks(proxy, names(lines), config)
 
     return start
 
@@ -133,10 +137,8 @@ def proxy_asking(net, proxy, scripted):
     """proxy_asking(script, ...): a proxy that asks a scripted name server."""
 
     def start(script, **config):
-        everywhere = {"allow_addresses": ["0.0.0.0/0", "::/0"]}
         with net.inside:
-            resolver = {"servers": [scripted(script).address]}
-            return proxy(resolver=resolver, access=everywhere, workers=1, **config)
+            return proxy_that_asks(proxy, scripted(script), config)
 
     return start
 
