@@ -4,7 +4,7 @@ VERSION := 0.1.0
 
 # The rooms, bottom-up: a file may include only what stands before it (make floors).
 ROOMS := base/attr base/slice base/recycle base/spare base/text base/log base/siphash base/map base/bucket base/metrics base/seal \
-	base/sd base/supervisor base/identity base/sandbox base/zone \
+	base/sd base/supervisor base/identity base/sandbox base/zone base/leisure \
 	net/addr net/reserve net/locality net/listener net/holder net/name net/record net/order net/watch net/nameserver net/channel net/dns net/cache net/resolver net/deadline net/family net/source net/preference net/dial net/race net/connector net/pipe net/pace net/outflow net/wire net/tunnel \
 	http/reply http/target http/byte http/field http/scan http/head http/body http/headers http/basic http/home \
 	policy/namelist policy/nameset policy/blocklist policy/special policy/hours policy/catalog policy/rulebook policy/acl policy/limit policy/tempo policy/hash policy/htpasswd policy/auth \
@@ -208,7 +208,7 @@ BENCH_PROGRAMS := build/bench/origin build/bench/limit build/bench/load
 MEASURED = $(or $(PENSTOCK),build/penstock)
 export WORKS ROUNDS
 
-.PHONY: bench-programs bench-quick bench-rules bench-lists counts needs-counts needs-peers
+.PHONY: bench-programs bench-quick bench-rules bench-lists bench-reload counts needs-counts needs-peers
 
 build/bench/%: tests/bench/%.c tests/bench/ground.c tests/bench/ground.h Makefile
 	@mkdir -p $(@D)
@@ -249,6 +249,11 @@ SLACK ?= 1
 bench-lists: needs-build
 	@$(MAKE) --no-print-directory build/bench/lists
 	@build/bench/lists 1000000 $(SLACK)
+
+# How much longer requests take while that list is read again, likewise.
+bench-reload: needs-bench $(if $(PENSTOCK),,all)
+	@$(MAKE) --no-print-directory bench-programs
+	@tests/bench/reload $(MEASURED) $(SLACK)
 
 # What judging by many rules costs, likewise.
 bench-rules: needs-build

@@ -1,6 +1,7 @@
 #include "policy/blocklist.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,7 +86,7 @@ static void list_done(struct blocklist_list *list)
 }
 
 static int list_init(struct blocklist_list *list, const char *path,
-    const struct blocklist_list *old, const atomic_bool *stop)
+    const struct blocklist_list *old, struct leisure *leisure)
 {
 	bool same_file = old != NULL && strcmp(path, old->path) == 0;
 
@@ -96,7 +97,7 @@ static int list_init(struct blocklist_list *list, const char *path,
 	    list->name);
 	list->path = strdup(path);
 	list->tally = tally_of(old);
-	list->names = nameset_load(path, same_file ? old->names : NULL, stop);
+	list->names = nameset_load(path, same_file ? old->names : NULL, leisure);
 	list->shared = same_file && list->names == old->names;
 	return list->path != NULL && list->tally != NULL && list->names != NULL ? 0 : -1;
 }
@@ -117,7 +118,7 @@ void blocklist_free(struct blocklist *b)
 }
 
 int blocklist_add(
-    struct blocklist *b, const char *path, const struct blocklist *old, const atomic_bool *stop)
+    struct blocklist *b, const char *path, const struct blocklist *old, struct leisure *leisure)
 {
 	struct blocklist_list list = {0}, *grown;
 	int error;
@@ -130,7 +131,7 @@ int blocklist_add(
 	if (grown == NULL)
 		return -1;
 	b->lists = grown;
-	if (list_init(&list, path, find_name(old, list.name), stop) != 0) {
+	if (list_init(&list, path, find_name(old, list.name), leisure) != 0) {
 		error = errno;
 		list_done(&list);
 		errno = error;

@@ -8,7 +8,6 @@
 #ifndef POLICY_BLOCKLIST_H
 #define POLICY_BLOCKLIST_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -21,6 +20,7 @@
 
 struct blocklist;
 struct blocklist_tally;
+struct leisure;
 struct nameset;
 
 /* One list.  All of it lives as long as the blocklist. */
@@ -46,12 +46,12 @@ bool blocklist_name(const char *path, char out[BLOCKLIST_NAME_MAX + 1]);
 
 /*
  * Read a file.  old, which may be NULL, is the blocklist so far: a list of the same name goes on
- * with its counts, and is not read again when it is the same file and has not changed.  *stop (may
- * be NULL) turning true ends it.  Returns 0, or -1 with errno: EEXIST, there is a list of that name
- * already; EINVAL, as nameset_load or there is no name; others as nameset_load.
+ * with its counts, and is not read again when it is the same file and has not changed.  leisure
+ * (may be NULL): how much time to take.  Returns 0, or -1 with errno: EEXIST, there is a list of
+ * that name already; EINVAL, as nameset_load or there is no name; others as nameset_load.
  */
 MUST_USE int blocklist_add(
-    struct blocklist *b, const char *path, const struct blocklist *old, const atomic_bool *stop);
+    struct blocklist *b, const char *path, const struct blocklist *old, struct leisure *leisure);
 
 /* The list that denies the host (lower case, no trailing dot), or NULL. */
 const struct blocklist_list *blocklist_find(const struct blocklist *b, struct slice host);

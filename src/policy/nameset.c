@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -9,10 +10,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/leisure.h"
 #include "base/siphash.h"
 #include "policy/namelist.h"
 
-#define BLOCK_SIZE ((size_t)64 * 1024)
+#define BLOCK_SIZE ((size_t)2 * 1024) /* some 15 us of work */
 #define HUGE_PAGE ((size_t)2 * 1024 * 1024)
 
 /* Where a name of one byte takes two in the list, it takes three here. */
@@ -65,7 +67,7 @@ struct nameset {
 	bool settled;          /* stamp tells whether the file has changed */
 	struct stamp stamp;
 	struct nameset_facts facts;
-	const atomic_bool *stop; /* while it is loaded */
+	struct leisure *leisure; /* while it is loaded */
 };
 
 /* ---- memory ----------------------------------------------------------------------------- */
@@ -163,15 +165,6 @@ bool nameset_find(const struct nameset *set, struct slice host, struct nameset_m
 
 /* ---- loading ---------------------------------------------------------------------------- */
 
-/* Then errno says so. */
-static bool is_stopped(const struct nameset *set)
-{
-	if (set->stop == NULL || !atomic_load_explicit(set->stop, memory_order_relaxed))
-		return false;
-	errno = ECANCELED;
-	return true;
-}
-
 static int nameset_on_name(struct slice name, bool exception, void *arg)
 {
 	struct nameset *set = arg;
@@ -196,21 +189,22 @@ static struct slice entry_name(const unsigned char *at)
 	return (struct slice){(const char *)at + HEADER_SIZE, at[0]};
 }
 
-/* Where each bucket will begin, for the names as they were read. */
-static void measure_buckets(struct nameset *set, const struct pages *read, size_t len)
+/* Where each bucket will begin, for the names as they were read.  False: it was stopped. */
+static bool measure_buckets(struct nameset *set, const struct pages *read, size_t len)
 {
 	const unsigned char *at = read->ptr, *end = at + len;
 	struct bucket *buckets = set->buckets.ptr;
-	uint32_t sum = 0;
+	uint32_t sum = 0, i;
 
-	for (; at < end; at += HEADER_SIZE + at[0])
+	for (; at < end && leisure_step(set->leisure); at += HEADER_SIZE + at[0])
 		place_of(set, entry_name(at)).bucket->start += HEADER_SIZE + (uint32_t)at[0];
-	for (uint32_t i = 0; i <= set->bucket_count; i++) {
+	for (i = 0; at == end && i <= set->bucket_count && leisure_step(set->leisure); i++) {
 		uint32_t size = buckets[i].start;
 
 		buckets[i].start = sum;
 		sum += size;
 	}
+	return i > set->bucket_count;
 }
 
 /* A name that is there already may become an exception. */
@@ -251,10 +245,13 @@ static int build(struct nameset *set)
 		pages_free(&read);
 		return -1;
 	}
-	measure_buckets(set, &read, set->names_len);
-	for (; at < end && !is_stopped(set); at += HEADER_SIZE + at[0])
-		place_name(set, at);
+	if (measure_buckets(set, &read, set->names_len)) {
+		for (; at < end && leisure_step(set->leisure); at += HEADER_SIZE + at[0])
+			place_name(set, at);
+	}
 	pages_free(&read);
+	if (at < end)
+		errno = ECANCELED;
 	return at < end ? -1 : 0;
 }
 
@@ -303,7 +300,11 @@ static off_t read_blocks(const struct nameset *set, int fd, struct namelist *lis
 	ssize_t n;
 
 	do {
-		n = is_stopped(set) ? -1 : read(fd, block, BLOCK_SIZE);
+		if (!leisure_stride(set->leisure)) {
+			errno = ECANCELED;
+			return -1;
+		}
+		n = read(fd, block, BLOCK_SIZE);
 		if (n > 0 && namelist_feed(list, block, (size_t)n) != 0)
 			return -1;
 		total += n > 0 ? n : 0;
@@ -356,7 +357,7 @@ static bool is_same(const struct stamp *a, const struct stamp *b)
 	       a->changed.tv_sec == b->changed.tv_sec && a->changed.tv_nsec == b->changed.tv_nsec;
 }
 
-static struct nameset *load_file(int fd, struct nameset *old, const atomic_bool *stop)
+static struct nameset *load_file(int fd, struct nameset *old, struct leisure *leisure)
 {
 	struct stamp stamp;
 	struct nameset *set;
@@ -370,16 +371,16 @@ static struct nameset *load_file(int fd, struct nameset *old, const atomic_bool 
 		return NULL;
 	set->stamp = stamp;
 	set->settled = stamp.changed.tv_sec + SETTLED_S < time(NULL);
-	set->stop = stop;
+	set->leisure = leisure;
 	if (read_names(set, fd) != 0) {
 		nameset_unref(set);
 		return NULL;
 	}
-	set->stop = NULL;
+	set->leisure = NULL;
 	return set;
 }
 
-struct nameset *nameset_load(const char *path, struct nameset *old, const atomic_bool *stop)
+struct nameset *nameset_load(const char *path, struct nameset *old, struct leisure *leisure)
 {
 	/* Opening must not wait, whatever the path names. */
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
@@ -388,7 +389,7 @@ struct nameset *nameset_load(const char *path, struct nameset *old, const atomic
 
 	if (fd < 0)
 		return NULL;
-	set = load_file(fd, old, stop);
+	set = load_file(fd, old, leisure);
 	error = errno;
 	close(fd);
 	errno = error;

@@ -11,7 +11,6 @@
 #ifndef POLICY_NAMESET_H
 #define POLICY_NAMESET_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -19,6 +18,7 @@
 #include "base/attr.h"
 #include "base/slice.h"
 
+struct leisure;
 struct nameset;
 
 /* What was found in the file. */
@@ -36,12 +36,12 @@ struct nameset_match {
 
 /*
  * Read the file.  old, which may be NULL, was loaded from the same path before: when the file has
- * not changed since then, it is returned, counted once more.  *stop (may be NULL) turning true
- * ends it.  Returns new (counted once), or NULL with errno; EINVAL: not a regular file, EFBIG: more
+ * not changed since then, it is returned, counted once more.  leisure (may be NULL): how much time
+ * to take.  Returns new (counted once), or NULL with errno; EINVAL: not a regular file, EFBIG: more
  * than 2 GiB, ESTALE: its size changes while it is read, ECANCELED: stopped.
  */
 struct nameset *nameset_load(
-    const char *path, struct nameset *old, const atomic_bool *stop) MUST_USE;
+    const char *path, struct nameset *old, struct leisure *leisure) MUST_USE;
 /* The same from a text. */
 struct nameset *nameset_parse(struct slice text) MUST_USE;
 

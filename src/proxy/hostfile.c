@@ -63,10 +63,8 @@ struct nameset *hostfile_get(const struct load *l, const char *path, const char 
 		*ret_why = "files are not read here";
 		return NULL;
 	}
-	if (l->help->before_long != NULL)
-		l->help->before_long();
 	before = find(l->help->old, path);
-	names = nameset_load(path, before, l->help->stop);
+	names = nameset_load(path, before, l->help->leisure);
 	if (names == NULL) {
 		*ret_why = why_not();
 		return NULL;

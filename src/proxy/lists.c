@@ -49,8 +49,6 @@ int lists_load(const struct load *l)
 
 	if (paths->count == 0)
 		return 0;
-	if (help->before_long != NULL)
-		help->before_long();
 	l->config->blocklist = blocklist_new();
 	if (l->config->blocklist == NULL)
 		return load_refuse_memory(l);
@@ -58,7 +56,7 @@ int lists_load(const struct load *l)
 		const char *path = paths->items[i];
 
 		if (blocklist_add(l->config->blocklist, path,
-			help->old != NULL ? help->old->blocklist : NULL, help->stop) != 0)
+			help->old != NULL ? help->old->blocklist : NULL, help->leisure) != 0)
 			return refuse(l, path);
 	}
 	return 0;

@@ -8,7 +8,6 @@
 #ifndef PROXY_LOAD_H
 #define PROXY_LOAD_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -19,11 +18,12 @@
 
 #define LOAD_SIZE_MAX (16 * 1024 * 1024) /* bytes of a file */
 
+struct leisure;
+
 /* What a load can do with.  Each may be NULL. */
 struct load_help {
-	const struct config *old;  /* in effect: what has not changed since then is taken from it */
-	const atomic_bool *stop;   /* turning true ends it, as a failure */
-	void (*before_long)(void); /* called before what may take a while */
+	const struct config *old; /* in effect: what has not changed since then is taken from it */
+	struct leisure *leisure;  /* for what may take long */
 };
 
 /* Filled in by the caller but for lines, which begins all zero.  All is borrowed. */

@@ -1,13 +1,13 @@
 #include "proxy/loader.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/leisure.h"
 #include "base/recycle.h"
 #include "proxy/load.h"
 
@@ -18,19 +18,11 @@ int loader_init(struct loader *l)
 	return l->fd < 0 ? -1 : 0;
 }
 
-/* Of the calling thread.  Where it is not allowed, the work is done all the same. */
-static void loader_step_back(void)
-{
-	const struct sched_param none = {0};
-
-	(void)sched_setscheduler(0, SCHED_IDLE, &none);
-}
-
 static void *loader_run(void *arg)
 {
 	struct loader *l = arg;
-	const struct load_help help = {
-	    .old = l->old, .stop = &l->stop, .before_long = loader_step_back};
+	struct leisure leisure = {.stop = &l->stop};
+	const struct load_help help = {.old = l->old, .leisure = &leisure};
 	uint64_t one = 1;
 
 	pthread_setname_np(pthread_self(), "loader");

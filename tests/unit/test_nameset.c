@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/leisure.h"
 #include "base/text.h"
 #include "policy/namelist.h"
 #include "policy/nameset.h"
@@ -168,6 +169,7 @@ static void write_file(const char *text)
 static void test_files_that_are_none(void **state)
 {
 	atomic_bool stop = true;
+	struct leisure leisure = {.stop = &stop};
 
 	(void)state;
 	unlink(path);
@@ -188,10 +190,10 @@ static void test_files_that_are_none(void **state)
 	assert_null(nameset_load(path, NULL, NULL));
 	assert_int_equal(errno, EFBIG);
 	write_file("ads.example\n");
-	assert_null(nameset_load(path, NULL, &stop));
+	assert_null(nameset_load(path, NULL, &leisure));
 	assert_int_equal(errno, ECANCELED);
 	write_file("# no name to stop at\n");
-	assert_null(nameset_load(path, NULL, &stop));
+	assert_null(nameset_load(path, NULL, &leisure));
 	assert_int_equal(errno, ECANCELED);
 	/* There is more of it than it says, as of one that is being written. */
 	assert_null(nameset_load("/proc/self/status", NULL, NULL));
