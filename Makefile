@@ -18,7 +18,7 @@ NEEDS_BUILD := gcc libc6-dev pkg-config libevent-dev libconfig-dev libc-ares-dev
 NEEDS_TEST := libcmocka-dev python3-pytest python3-pytest-timeout python3-pytest-xdist \
 	python3-requests python3-websockets python3-websocket curl wget git nginx-light \
 	libnginx-mod-http-dav-ext fcgiwrap \
-	dnsmasq-base nodejs openssl chromium ca-certificates tzdata iproute2 procps logrotate libsystemd0 fail2ban
+	dnsmasq-base nodejs openssl chromium ca-certificates tzdata iproute2 procps logrotate libsystemd0 fail2ban groff-base
 NEEDS_FUZZ := clang libclang-rt-14-dev
 NEEDS_LINT := clang-format clang-tidy cppcheck
 NEEDS_SYSTEMD := systemd
@@ -303,6 +303,7 @@ systemd: needs-systemd
 
 PREFIX ?= /usr/local
 sysconfdir ?= $(if $(filter /usr,$(PREFIX)),/etc,$(PREFIX)/etc)
+mandir ?= $(PREFIX)/share/man
 sysusersdir ?= $(PREFIX)/lib/sysusers.d
 unitdir ?= $(if $(filter /usr,$(PREFIX)),/lib/systemd/system,$(PREFIX)/lib/systemd/system)
 
@@ -316,6 +317,7 @@ install: all
 		install -D -m 644 conf/penstock.logrotate $(DESTDIR)$(sysconfdir)/logrotate.d/penstock
 	@[ -e $(DESTDIR)$(sysconfdir)/fail2ban/filter.d/penstock.conf ] || \
 		install -D -m 644 conf/penstock.fail2ban $(DESTDIR)$(sysconfdir)/fail2ban/filter.d/penstock.conf
+	install -D -m 644 conf/penstock.8 $(DESTDIR)$(mandir)/man8/penstock.8
 	@mkdir -p $(DESTDIR)$(unitdir)
 	sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@SYSCONFDIR@|$(sysconfdir)|g' systemd/penstock.service \
 		> $(DESTDIR)$(unitdir)/penstock.service
@@ -323,7 +325,7 @@ install: all
 	install -D -m 644 systemd/penstock.sysusers $(DESTDIR)$(sysusersdir)/penstock.conf
 
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/sbin/penstock $(DESTDIR)$(unitdir)/penstock.service \
+	rm -f $(DESTDIR)$(PREFIX)/sbin/penstock $(DESTDIR)$(mandir)/man8/penstock.8 $(DESTDIR)$(unitdir)/penstock.service \
 		$(DESTDIR)$(unitdir)/penstock.socket $(DESTDIR)$(sysusersdir)/penstock.conf
 	@echo "keeping $(DESTDIR)$(sysconfdir)/penstock.conf and what is of penstock in logrotate.d and fail2ban there"
 

@@ -64,6 +64,7 @@ static int read_options(int argc, char **argv, struct options *options)
 	static const struct option long_options[] = {{"explain", required_argument, NULL, 'e'},
 	    {"address", required_argument, NULL, 'a'}, {"at", required_argument, NULL, '@'},
 	    {"listener", required_argument, NULL, 'l'}, {"passwd", required_argument, NULL, 'p'},
+	    {"version", no_argument, NULL, 'V'}, {"help", no_argument, NULL, 'h'},
 	    {NULL, 0, NULL, 0}};
 	struct explain_question *question = &options->question;
 	int c;

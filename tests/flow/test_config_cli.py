@@ -2,15 +2,18 @@
 
 import os
 import pathlib
+import re
 import resource
 import signal
 import socket
+import subprocess
 import tempfile
 
 import pytest
 
 import daemon
 
+MANUAL = os.path.join(daemon.ROOT, "conf/penstock.8")
 SAMPLE = os.path.join(daemon.ROOT, "conf/penstock.conf")
 
 
@@ -29,6 +32,19 @@ def test_help():
     assert (done.returncode, done.stderr) == (0, "")
     for option in ("-c", "-t", "-T", "-V", "-h"):
         assert option in done.stdout
+    assert daemon.run("--help").stdout == done.stdout
+    assert daemon.run("--version").stdout == daemon.run("-V").stdout
+
+
+def test_the_manual_page_has_every_option():
+    groff = ["groff", "-mdoc", "-Tascii", "-ww", "-P-cbou"]
+    page = subprocess.run([*groff, MANUAL], capture_output=True, text=True, check=True, timeout=60)
+    assert page.stderr == ""
+    known = set(re.findall(r"(?<![\w-])--?[a-zA-Z]+", daemon.run("-h").stdout))
+    assert len(known) > 8
+    told = set(re.findall(r"(?<![\w-])--?[a-zA-Z]+", page.stdout))
+    assert told - {"--help", "--version"} >= known
+    assert told - known <= {"--help", "--version"}
 
 
 @pytest.mark.parametrize(
