@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/bucket.h"
 #include "base/zone.h"
 #include "policy/catalog.h"
 #include "policy/special.h"
@@ -68,8 +67,6 @@ void rulebook_free(struct rulebook *book)
 		return;
 	for (size_t i = 0; i < RULE_CONDITIONS; i++)
 		free(book->without[i]);
-	for (size_t i = 0; i < book->count; i++)
-		free(book->rules[i].bucket);
 	free(book->rules);
 	catalog_free(book->catalog);
 	free(book);
@@ -95,12 +92,6 @@ int rulebook_add(struct rulebook *book, const struct rule *rule)
 	made = &book->rules[book->count];
 	*made = *rule;
 	made->conditions = 0;
-	made->bucket = NULL;
-	if (rule->bandwidth > 0) {
-		made->bucket = calloc(1, sizeof(*made->bucket));
-		if (made->bucket == NULL)
-			return -1;
-	}
 	made->number = (unsigned)++book->count;
 	return 0;
 }

@@ -63,7 +63,7 @@ struct rule {
 	struct source source;
 	bool has_log, log;
 	uint32_t bandwidth;    /* bytes a second; 0: not set */
-	struct bucket *bucket; /* that they are paid from; made by rulebook_add */
+	struct bucket *bucket; /* that they are paid from; borrowed */
 	unsigned conditions;   /* which it has: bits of enum rule_condition */
 };
 

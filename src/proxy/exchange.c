@@ -29,6 +29,7 @@
 #include "proxy/passage.h"
 #include "proxy/refusal.h"
 #include "proxy/route.h"
+#include "proxy/tenure.h"
 #include "proxy/upstream.h"
 
 /* What a step says: go on, wait for a callback, it failed (x->fail), or x->text is the answer. */
@@ -36,11 +37,13 @@ enum outcome { NEXT, WAIT, FAILED, ANSWERED };
 
 struct exchange {
 	struct exchange_services *services;
-	struct config *config;
+	struct tenure *tenure;
+	const struct config *config; /* the tenure's */
 	struct intake *intake;
 	const struct head *head; /* NULL: the request could not be read */
 	bool to_head;            /* its method is HEAD */
-	size_t step;
+	bool settled;            /* judges no more: acl, rules and lists may be gone */
+	unsigned step;
 	struct addr destination; /* family 0 until connected */
 
 	struct passage passage;
@@ -128,6 +131,13 @@ static struct admission_gate exchange_gate(const struct exchange *x)
 	return (struct admission_gate){x->services->limit, &x->config->limits.rules, x->intake};
 }
 
+static void exchange_settle(struct exchange *x)
+{
+	if (!x->settled)
+		tenure_settle(x->tenure);
+	x->settled = true;
+}
+
 static void exchange_close(struct exchange *x)
 {
 	struct metrics *metrics = x->services->metrics;
@@ -149,7 +159,8 @@ static void exchange_close(struct exchange *x)
 	admission_end(&x->admission, &gate);
 	text_done(&x->text);
 	passage_drop_route(&x->passage);
-	config_unref(x->config);
+	exchange_settle(x);
+	tenure_leave(x->tenure);
 	intake_finish(x->intake, x->end);
 	recycle_free(x);
 }
@@ -358,7 +369,7 @@ static enum outcome exchange_login(struct exchange *x)
 	    .auth = x->services->auth,
 	    .desk = x->services->desk,
 	    .metrics = x->services->metrics,
-	    .config = x->config,
+	    .config = x->tenure->config,
 	    .client = intake_client(x->intake),
 	    .head = x->head,
 	    .done = exchange_on_login,
@@ -417,6 +428,7 @@ static enum outcome exchange_judge(struct exchange *x)
 static enum outcome exchange_arrived(struct exchange *x, const struct approach_result *result)
 {
 	struct admission_gate gate = exchange_gate(x);
+	struct allowance allowance;
 	const char *why = result->why;
 
 	x->up = result->up;
@@ -424,11 +436,13 @@ static enum outcome exchange_arrived(struct exchange *x, const struct approach_r
 	x->destination = result->address;
 	x->reused = result->reused;
 	if (result->fail != FAIL_NONE) {
-		passage_heed(&x->passage, result->fail, &why);
+		if (!x->settled)
+			passage_heed(&x->passage, result->fail, &why);
 		return failed(x, result->fail, why);
 	}
-	passage_arrive(&x->passage, x->config, &result->address);
-	if (admission_rule(&x->admission, &gate, acl_allowance(&x->passage.route->verdict)) != 0)
+	allowance = passage_arrive(&x->passage, &result->address);
+	exchange_settle(x);
+	if (admission_rule(&x->admission, &gate, allowance) != 0)
 		return failed(x, FAIL_NO_MEMORY, NULL);
 	return NEXT;
 }
@@ -477,10 +491,11 @@ static void exchange_on_joined(const struct junction_result *result, void *arg)
 static void exchange_review(struct exchange *x)
 {
 	struct route_asker asker = exchange_asker(x);
+	const struct config *config = x->services->tenure->config;
 	enum fail fail;
 
 	asker.now = time(NULL);
-	fail = passage_recheck(&x->passage, x->head, &asker, x->services->config, &x->destination);
+	fail = passage_recheck(&x->passage, x->head, &asker, config, &x->destination);
 	if (fail == FAIL_NONE)
 		return;
 	x->end = INTAKE_RESET;
@@ -498,6 +513,7 @@ static void exchange_join(struct exchange *x, struct upstream *up, const char *g
 	    .allowance = x->admission.allowance,
 	    .greeting = greeting,
 	    .lifetime_s = x->config->timeouts.tunnel_lifetime};
+	const struct tenure *newest = x->services->tenure;
 
 	x->server_fd = -1;
 	x->junction = junction_start(x->services->base, x->services->pipes,
@@ -510,7 +526,7 @@ static void exchange_join(struct exchange *x, struct upstream *up, const char *g
 		passage_drop_route(&x->passage);
 		text_done(&x->text);
 		/* The others were reviewed when the reload came, while this one was on its way. */
-		if (x->config != x->services->config && x->services->config->recheck_tunnels)
+		if (x->tenure != newest && newest->config->recheck_tunnels)
 			exchange_review(x);
 		return;
 	}
@@ -652,7 +668,9 @@ void exchange_start(const struct intake_request *request, struct exchange_servic
 		return;
 	}
 	x->services = services;
-	x->config = config_ref(services->config);
+	x->tenure = services->tenure;
+	tenure_join(x->tenure);
+	x->config = x->tenure->config;
 	x->intake = request->intake;
 	x->head = request->head;
 	x->to_head = request->to_head;

@@ -19,12 +19,13 @@ struct pipe_pool;
 struct preference;
 struct refusal;
 struct resolver;
+struct tenure;
 struct upstream_pool;
 
 /* What a worker lends to its exchanges. */
 struct exchange_services {
 	struct event_base *base;
-	struct config *config; /* the newest; an exchange counts the one it begins with */
+	struct tenure *tenure; /* the newest; an exchange joins the one it begins in */
 	struct resolver *resolver;
 	struct upstream_pool *upstreams;
 	struct preference *preference;

@@ -20,11 +20,11 @@ void passage_drop_route(struct passage *p)
 }
 
 static enum fail passage_read(struct passage *p, const struct head *head,
-    const struct route_asker *asker, const char **ret_why)
+    const struct route_asker *asker, const struct config *config, const char **ret_why)
 {
 	enum fail fail;
 
-	p->route = recycle_alloc(sizeof(*p->route));
+	p->route = route_new(config);
 	if (!p->route)
 		return FAIL_NO_MEMORY;
 	fail = route_read(p->route, head, asker, ret_why);
@@ -52,7 +52,7 @@ void passage_heed(struct passage *p, enum fail fail, const char **ret_why)
 enum fail passage_judge(struct passage *p, const struct head *head, const struct route_asker *asker,
     const struct config *config, const char **ret_why)
 {
-	enum fail fail = passage_read(p, head, asker, ret_why);
+	enum fail fail = passage_read(p, head, asker, config, ret_why);
 
 	if (fail != FAIL_NONE)
 		return fail;
@@ -74,14 +74,14 @@ enum fail passage_judge(struct passage *p, const struct head *head, const struct
 	return fail;
 }
 
-void passage_arrive(struct passage *p, const struct config *config, const struct addr *to)
+struct allowance passage_arrive(struct passage *p, const struct addr *to)
 {
-	const char *why;
+	const struct route *route = p->route;
+	const struct route_terms *terms = route->has_terms ? route_terms(route, to) : NULL;
 
 	/* Which of its addresses it would be was not known. */
-	if (acl_rules(config->acl))
-		(void)route_review(p->route, config, to);
-	passage_heed(p, FAIL_NONE, &why);
+	p->unlogged = terms && !terms->logs;
+	return terms ? terms->allowance : (struct allowance){0};
 }
 
 enum fail passage_recheck(struct passage *p, const struct head *head,

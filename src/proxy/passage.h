@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 
+#include "base/bucket.h"
 #include "http/reply.h"
 
 struct addr;
@@ -38,8 +39,11 @@ enum fail passage_judge(struct passage *p, const struct head *head, const struct
  */
 void passage_heed(struct passage *p, enum fail fail, const char **ret_why);
 
-/* Connected to this address.  For the verdict: all of the addresses were let through. */
-void passage_arrive(struct passage *p, const struct config *config, const struct addr *to);
+/*
+ * Connected to this address, which was let through.  Returns what a rule allows it of bytes.  Asks
+ * no configuration: the one that it was judged by may have let go of its rules.
+ */
+struct allowance passage_arrive(struct passage *p, const struct addr *to);
 
 /* Whether this configuration would let what stands through to there.  Needs no route. */
 enum fail passage_recheck(struct passage *p, const struct head *head,

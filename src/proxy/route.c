@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/recycle.h"
 #include "http/head.h"
 #include "policy/blocklist.h"
 #include "policy/htpasswd.h"
@@ -10,6 +11,17 @@
 #include "proxy/door.h"
 #include "proxy/entrance.h"
 #include "proxy/users.h"
+
+struct route *route_new(const struct config *config)
+{
+	bool has_terms = acl_rules(config->acl) != NULL;
+	size_t terms = has_terms ? RESOLVER_ADDRS_MAX * sizeof(struct route_terms) : 0;
+	struct route *route = recycle_alloc(sizeof(*route) + terms);
+
+	if (route)
+		route->has_terms = has_terms;
+	return route;
+}
 
 static struct acl_facts route_asked(const struct route_asker *asker, const struct head *head)
 {
@@ -100,6 +112,22 @@ static void route_judge_address(const struct route *route, const struct acl *acl
 	ret_verdict->rule = NULL;
 }
 
+/* Of the address that comes next, by the verdict on it. */
+static void route_set_terms(struct route *route, const struct addr *to)
+{
+	route->terms[route->addr_count] =
+	    (struct route_terms){*to, acl_allowance(&route->verdict), acl_logs(&route->verdict)};
+}
+
+const struct route_terms *route_terms(const struct route *route, const struct addr *to)
+{
+	for (size_t i = 0; i < route->addr_count; i++) {
+		if (addr_equal(&route->terms[i].to, to))
+			return &route->terms[i];
+	}
+	return NULL;
+}
+
 /*
  * Append those of the addresses that rules allow, and that can be reached from the source that is
  * theirs: the same for all of them, as a request has one.  When it is none, why.
@@ -134,6 +162,8 @@ static enum fail route_vet(
 		else if (first || verdict.source == route->verdict.source) {
 			route->verdict = verdict;
 			route->source = *source;
+			if (route->has_terms)
+				route_set_terms(route, to);
 			route->addr_count++;
 		}
 	}
@@ -182,7 +212,9 @@ enum fail route_add(struct route *route, const struct resolver_answer *answer,
 	return fail;
 }
 
-enum fail route_review(struct route *route, const struct config *config, const struct addr *to)
+/* By name and this one address, to which it leads. */
+static enum fail route_review(
+    struct route *route, const struct config *config, const struct addr *to)
 {
 	struct place place;
 	struct acl_facts facts;

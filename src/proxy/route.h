@@ -10,6 +10,8 @@
 
 #include <stddef.h>
 
+#include "base/attr.h"
+#include "base/bucket.h"
 #include "http/reply.h"
 #include "http/target.h"
 #include "net/addr.h"
@@ -24,6 +26,13 @@ struct entrance;
 struct head;
 struct htpasswd_user;
 
+/* What the rules set for a connection to one address.  Values: it may outlive the rules. */
+struct route_terms {
+	struct addr to;
+	struct allowance allowance;
+	bool logs;
+};
+
 struct route {
 	struct target target;
 	const struct door *door; /* it leads elsewhere; borrowed */
@@ -33,6 +42,8 @@ struct route {
 	struct acl_verdict verdict;          /* the last one */
 	size_t addr_count;
 	struct addr addrs[RESOLVER_ADDRS_MAX]; /* with the target's port, once they are vetted */
+	bool has_terms;                        /* there are rules, and so there is room for: */
+	struct route_terms terms[];            /* of each address that is vetted */
 };
 
 /* Who asks; all is borrowed. */
@@ -43,6 +54,9 @@ struct route_asker {
 	const struct door *door;          /* where nobody is led */
 	int64_t now;                      /* seconds since 1970 */
 };
+
+/* Returns new, for routes that are judged by this configuration; recycle_free frees it. */
+struct route *route_new(const struct config *config) MUST_USE;
 
 /* The target of a request, and what rules may ask for; *ret_why is a sentence, or NULL. */
 enum fail route_read(struct route *route, const struct head *head, const struct route_asker *asker,
@@ -62,8 +76,8 @@ enum fail route_judge(struct route *route, const struct config *config);
 enum fail route_add(struct route *route, const struct resolver_answer *answer,
     const struct config *config, const char **ret_why);
 
-/* By name and this one address, to which it leads; the verdict is the one on that. */
-enum fail route_review(struct route *route, const struct config *config, const struct addr *to);
+/* Where it has them: those for one of the addresses that are vetted.  NULL: it is none. */
+const struct route_terms *route_terms(const struct route *route, const struct addr *to);
 
 /*
  * Whether a configuration would let what stands through to there, the user by its name.

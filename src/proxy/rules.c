@@ -379,7 +379,9 @@ static int check_names(const struct reader *r)
 
 static int read_rule(struct reader *r)
 {
-	struct rule rule = {.line = r->clause->line, .action = RULE_SETS};
+	struct rule rule = {.line = r->clause->line,
+	    .action = RULE_SETS,
+	    .bucket = &r->l->config->buckets[r->number - 1]};
 
 	if (check_names(r) < 0 || read_action(r, &rule) < 0 || read_source(r, &rule) < 0 ||
 	    read_bandwidth(r, &rule) < 0 || read_log(r, &rule) < 0 || read_zone(r) < 0)
@@ -408,8 +410,11 @@ int rules_build(const struct load *l)
 	if (config->written.rule_count == 0)
 		return 0;
 	r.book = rulebook_new();
-	if (r.book == NULL)
+	config->buckets = calloc(config->written.rule_count, sizeof(*config->buckets));
+	if (r.book == NULL || config->buckets == NULL) {
+		rulebook_free(r.book);
 		return load_refuse_memory(l);
+	}
 	acl_set_rules(config->acl, r.book);
 	for (size_t i = 0; i < config->written.rule_count; i++) {
 		r.clause = &config->written.rules[i];

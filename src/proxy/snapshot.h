@@ -2,7 +2,11 @@
  * snapshot -- every value of a configuration, counted.
  *
  * struct config is the snapshot.  It is written while it is loaded, by the one who made
- * it, and never again; the reference count is atomic, so that every worker may hold one.
+ * it, and never again; the counts are atomic, so that every worker may hold one.
+ *
+ * Who may go where can take a lot of memory, and who has been let through asks for it no more.  So
+ * there are two counts: of those who may judge, and of those who need but the rest of it, perhaps
+ * for days.  What is only for judging goes with the last judge.
  */
 #ifndef PROXY_SNAPSHOT_H
 #define PROXY_SNAPSHOT_H
@@ -19,6 +23,7 @@
 
 struct acl;
 struct blocklist;
+struct bucket;
 struct htpasswd;
 struct nameset;
 struct zone;
@@ -42,8 +47,9 @@ struct config {
 	int sandbox; /* bool */
 	char *name;  /* our pseudonym in Via and Proxy-Status; a token */
 	enum family family;
-	struct acl *acl;
-	struct blocklist *blocklist; /* NULL: there is no list */
+	struct acl *acl;             /* for judging only */
+	struct blocklist *blocklist; /* likewise; NULL: there is no list */
+	struct bucket *buckets;      /* one for each rule, which borrows it */
 	int recheck_tunnels;         /* bool */
 	struct {
 		char *users, *groups;   /* files; "": none */
@@ -75,7 +81,8 @@ struct config {
 		enum log_level level;   /* log.level = "error" | "warning" | "info" | "debug" */
 		char *access; /* log.access: a file, "-" for standard output, "" for none */
 	} log;
-	/* Time zones that rules name, "" is the local one; the acl borrows them. */
+	/* For judging only: time zones that rules name, "" is the local one; the acl borrows them.
+	 */
 	struct {
 		char *name;
 		struct zone *zone;
@@ -90,15 +97,21 @@ struct config {
 	/* The lists as in the file, to be printed; the acl and others are made of them. */
 	struct {
 		struct strings clients, connect_ports, allow_addresses, servers, exempt, blocklists;
-		struct clause *rules;
+		struct clause *rules; /* for judging only: a verdict has its texts from them */
 		size_t rule_count;
 	} written;
-	atomic_size_t refs;
+	atomic_size_t judges, keepers; /* all judges together are one keeper */
 };
 
 /* Returns new (counted once), all zero, or NULL when out of memory. */
 struct config *config_new(void);
-struct config *config_ref(struct config *config); /* counts; returns its argument */
-void config_unref(struct config *config);         /* NULL and half-built are fine */
+
+/* Counts one who may judge, and so keeps all of it; returns its argument. */
+struct config *config_ref(struct config *config);
+void config_unref(struct config *config); /* NULL and half-built are fine */
+
+/* Counts one who keeps it all but for what is only for judging.  By a judge. */
+void config_keep(struct config *config);
+void config_unkeep(struct config *config);
 
 #endif

@@ -26,6 +26,7 @@
 #include "proxy/entrance.h"
 #include "proxy/exchange.h"
 #include "proxy/refusal.h"
+#include "proxy/tenure.h"
 #include "proxy/upstream.h"
 
 /* Unused pipes that stay open for the next tunnel. */
@@ -116,7 +117,7 @@ static void worker_on_beat(evutil_socket_t fd, short what, void *arg)
 
 static void worker_drain(struct worker *w)
 {
-	struct timeval patience = {w->services.config->timeouts.drain, 0};
+	struct timeval patience = {w->services.tenure->config->timeouts.drain, 0};
 
 	event_add(&w->drain_timer, &patience);
 	door_drain(w->door, worker_end, w);
@@ -165,11 +166,17 @@ static bool worker_resolves_anew(const struct config *old, const struct config *
 static void worker_reload(struct worker *w, struct config *config)
 {
 	struct exchange_services *s = &w->services;
-	struct config *old = s->config;
-	struct resolver_options resolving = worker_resolving(w, config);
+	struct tenure *tenure = tenure_new(config), *former = s->tenure;
+	const struct config *old = former->config;
+	struct resolver_options resolving;
 	const char *error;
 
-	s->config = config;
+	if (!tenure) {
+		log_error("a worker cannot take up the configuration: out of memory");
+		return;
+	}
+	s->tenure = tenure;
+	resolving = worker_resolving(w, config);
 	door_configure(w->door, config);
 	upstream_pool_configure(s->upstreams, config);
 	preference_clear(s->preference);
@@ -182,7 +189,8 @@ static void worker_reload(struct worker *w, struct config *config)
 		    config->log.access, strerror(errno));
 	if (config->recheck_tunnels)
 		exchange_review_tunnels(s);
-	config_unref(old);
+	tenure_settle(former);
+	tenure_leave(former);
 }
 
 static void worker_obey(struct worker *w, const struct worker_order *order)
@@ -263,7 +271,7 @@ static struct event_base *worker_new_base(void)
 static struct door *worker_new_door(struct worker *w)
 {
 	struct intake_shared shared = {.base = w->services.base,
-	    .config = w->services.config,
+	    .config = w->services.tenure->config,
 	    .metrics = &w->metrics,
 	    .limit = w->services.limit,
 	    .refusal = w->services.refusal,
@@ -286,7 +294,9 @@ static const char *worker_furnish(struct worker *w, struct config *config)
 	    &w->command, s->base, w->command_fds[0], EV_READ | EV_PERSIST, worker_on_command, w);
 	evtimer_assign(&w->drain_timer, s->base, worker_on_drain_timer, w);
 	event_assign(&w->beat, s->base, -1, EV_PERSIST, worker_on_beat, w);
-	s->config = config_ref(config);
+	s->tenure = tenure_new(config_ref(config));
+	if (!s->tenure)
+		return error;
 	s->metrics = &w->metrics;
 	s->accesslog = accesslog_new(s->base, config->log.access);
 	if (!s->accesslog) {
@@ -420,7 +430,10 @@ void worker_free(struct worker *w)
 		event_del(&w->beat);
 		event_base_free(s->base);
 	}
-	config_unref(s->config);
+	if (s->tenure) {
+		tenure_settle(s->tenure);
+		tenure_leave(s->tenure);
+	}
 	/* What came too late to be read. */
 	while (read(w->command_fds[0], &order, sizeof(order)) == (ssize_t)sizeof(order)) {
 		config_unref(order.config);

@@ -1,6 +1,6 @@
 /*
  * Any text is either refused with a message, or gives a configuration that prints to
- * one that is the same.
+ * one that is the same, and of which the rest is whole when its rules have gone.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -59,6 +59,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	free(first);
 	free(second);
 	config_unref(again);
+	/* All but what is only for judging is there as long as it is kept, and can be read. */
+	config_keep(config);
 	config_unref(config);
+	free(print(config));
+	config_unkeep(config);
 	return 0;
 }

@@ -531,6 +531,28 @@ static void test_counted(void **state)
 	config_unref(NULL);
 }
 
+/* What is only for judging goes with the last judge, all else with the last who needs it. */
+static void test_kept_without_what_is_for_judging(void **state)
+{
+	struct config *config = parse_good("access = { rules = ( { time = \"mon\"; "
+					   "bandwidth = 9; } ); }; name = \"kept\";");
+
+	(void)state;
+	config_ref(config);
+	config_keep(config);
+	config_unref(config);
+	assert_non_null(config->acl);
+	assert_int_equal(config->written.rule_count, 1);
+	assert_int_equal(config->zone_count, 1);
+	config_unref(config);
+	assert_null(config->acl);
+	assert_int_equal(config->written.rule_count, 0);
+	assert_int_equal(config->zone_count, 0);
+	assert_string_equal(config->name, "kept");
+	assert_non_null(config->buckets);
+	config_unkeep(config);
+}
+
 static void test_fixed_changes(void **state)
 {
 	struct config *old = parse_good("");
@@ -560,6 +582,7 @@ int main(void)
 	    cmocka_unit_test(test_long_names_are_cut),
 	    cmocka_unit_test(test_files),
 	    cmocka_unit_test(test_counted),
+	    cmocka_unit_test(test_kept_without_what_is_for_judging),
 	    cmocka_unit_test(test_fixed_changes),
 	};
 
