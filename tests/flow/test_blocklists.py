@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import threading
 import time
 
 import pytest
@@ -308,3 +309,63 @@ def test_a_list_that_has_not_changed_is_not_read_again(served, tmp_path, large):
     reload(p, 4)
     assert sum("list large (" in line for line in p.lines) == 2
     assert any("list ads (" in line and "2 names" in line for line in p.lines)
+
+
+# ---- lists that are not needed any more ---------------------------------------------------------
+
+GENERATIONS = 5
+
+
+def generation(number):
+    names = 300_000 if not daemon.sanitized() else 3_000
+    return "".join(f"0.0.0.0 n{i}.list.test\n" for i in range(names)) + f"g{number}.test\n"
+
+
+@pytest.mark.parametrize("named_by", ["blocklists", "a rule"])
+def test_a_generation_of_lists_goes_though_tunnels_and_downloads_go_on(
+    proxy, client, origin, tmp_path, named_by
+):
+    """Each began under lists of its own.  They go on, end well, and are logged."""
+    path, released = str(tmp_path / "large.txt"), threading.Event()
+
+    def drip(c):
+        while True:
+            c.next_request()
+            c.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nbegin")
+            assert released.wait(daemon.TIMEOUT)
+            c.send(b"\r\nend")
+
+    slow, quick = origin(drip), origin()
+    write(path, generation(0))
+    by_rule = [{"host": "@" + path, "action": "deny"}]
+    access = {"blocklists": [path]} if named_by == "blocklists" else {"rules": by_rule}
+    p = proxy(access=access)
+    tunnels, downloads, memory = [], [], []
+    for number in range(GENERATIONS + 1):
+        if number > 0:
+            write(path, generation(number))
+            reload(p, number)
+            p.wait_line("a configuration is not judged by any more", count=number)
+        assert client(p).get(f"http://g{number}.test/").status == 403
+        tunnels.append(client(p))
+        assert tunnels[-1].connect_to(quick.authority).status == 200
+        downloads.append(client(p))
+        downloads[-1].request("GET", slow.url(f"/{number}"))
+        assert downloads[-1].recv_head().status == 200
+        memory.append(p.status("VmRSS"))
+    print(f"{named_by}: {memory} KiB")
+    assert not any("a configuration is not used any more" in line for line in p.lines)
+    if not daemon.sanitized():
+        # A generation is 6 MiB.
+        assert memory[-1] < memory[0] + 12 * 1024
+    released.set()
+    for tunnel, download in zip(tunnels, downloads):
+        assert tunnel.get("/").body == b"hello\n"
+        tunnel.close()
+        assert download.recv_exact(10) == b"begin\r\nend"
+    lines = p.access(3 * (GENERATIONS + 1))
+    for to in (quick.authority, slow.authority):
+        assert [line.end for line in lines if line.destination == to] == ["ok"] * len(tunnels)
+    denied = "blocklist:large" if named_by == "blocklists" else "rule_denied"
+    assert [line.end for line in lines if line.status == "403"] == [denied] * len(tunnels)
+    p.wait_line("a configuration is not used any more", count=GENERATIONS)

@@ -148,6 +148,7 @@ def test_a_configuration_is_freed_with_the_last_that_uses_it(proxy, client, orig
         p.reload(name=f"name{i}")
         new = client(p)
         daemon.poll(lambda: new.get(o.url()).get("Via") == f"1.1 name{i}", "the new name")
+        p.wait_line("a configuration is not judged by any more", count=i + 1)
     assert freed(p) == 0
     for i, c in enumerate(tunnels):
         c.send(b"still here")

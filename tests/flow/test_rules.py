@@ -361,6 +361,80 @@ def test_a_new_rule_holds_at_once(proxy, client, origin, names, rule):
     assert server.queries("a.test") <= 2  # A and AAAA, once
 
 
+GONE = "a configuration is not judged by any more"
+
+
+def test_rules_stay_while_a_name_is_asked_for(proxy, client, origin, scripted):
+    """What has begun is judged by the rules that it began under, however late the answer."""
+    asked, released = threading.Event(), threading.Event()
+
+    def script(query):
+        asked.set()
+        assert released.wait(daemon.TIMEOUT)
+        query.addresses("127.0.0.1")
+
+    server = scripted(script)
+    rules = [{"host": "a.test", "address": "127.0.0.1", "action": "deny", "say": SAY}]
+    p = proxy(workers=1, resolver={"servers": [server.address]}, access={"rules": rules})
+    early, late = client(p), client(p)
+    early.request("GET", "http://a.test:1/")
+    assert asked.wait(daemon.TIMEOUT)
+    p.reload(access={"rules": []}, name="second")
+    o = origin()
+    daemon.poll(lambda: late.get(o.url()).get("Via") == "1.1 second", "the new name")
+    assert not any(GONE in line for line in p.lines)
+    released.set()
+    answer = early.recv_response()
+    assert answer.status == 403 and SAY.encode() in answer.body
+    p.wait_line(GONE)
+    daemon.poll(lambda: "rule_denied" in [line.end for line in p.access()], "its line")
+
+
+def test_what_rules_have_set_outlives_them(proxy, client, origin):
+    """A tunnel, and a request that is sent a second time after they have gone."""
+    reloaded = threading.Event()
+
+    def handler(c):
+        if c.index == 0:
+            c.next_request()
+            c.send(response(b"one"))
+            c.next_request()
+            assert reloaded.wait(daemon.TIMEOUT)
+            return  # without an answer
+        while True:
+            c.next_request()
+            c.send(response(b"more"))
+
+    o, mirror = origin(handler), origin(serve(response(b"x" * 3000)))
+    rules = [
+        {"address": "127.0.0.1", "bandwidth": 1_000_000},
+        {"host": "127.0.0.1", "log": "off", "scheme": "http"},
+    ]
+    p = proxy(workers=1, access={"rules": rules})
+    c, tunnel = client(p), client(p)
+    assert tunnel.connect_to(mirror.authority).status == 200
+    assert c.get(o.url("/one")).body == b"one"
+    c.request("GET", o.url("/two"))
+    daemon.poll(lambda: len(o.connection().requests) == 2, "the request to be there")
+    p.reload(access={"rules": []})
+    p.wait_line(GONE)
+    reloaded.set()
+    assert c.recv_response().body == b"more"
+    for _ in range(3):
+        assert tunnel.get("/").body == b"x" * 3000
+    tunnel.close()
+    assert c.get(o.url("/three")).status == 200
+    lines = sorted(p.access(2), key=lambda line: line.request)
+    assert [line.request for line in lines] == [
+        f"CONNECT {mirror.authority} HTTP/1.1",
+        f"GET {o.url('/three')} HTTP/1.1",
+    ]
+    assert lines[0].end == "ok" and lines[0].destination == mirror.authority
+    assert int(lines[0].down) > 9000
+    p.wait_line("a configuration is not used any more")
+    assert len(o.accepted()) == 2
+
+
 @pytest.mark.parametrize(
     "change",
     [
