@@ -9,10 +9,12 @@
 #include "base/log.h"
 #include "http/target.h"
 #include "net/addr.h"
+#include "net/locality.h"
 #include "policy/acl.h"
 #include "policy/blocklist.h"
 #include "policy/htpasswd.h"
 #include "policy/special.h"
+#include "proxy/entrance.h"
 #include "proxy/notation.h"
 #include "proxy/snapshot.h"
 #include "proxy/users.h"
@@ -126,6 +128,8 @@ static int read_addresses(
 			return nonsense(wrong, "this is no address", question->addresses[i]);
 		e->address_count++;
 	}
+	for (size_t i = 0; i < e->address_count; i++)
+		e->addresses[i].port = e->target.port;
 	return 0;
 }
 
@@ -167,6 +171,37 @@ static int read_question(
 	return 0;
 }
 
+/* ---- judging ---------------------------------------------------------------------------- */
+
+/* Whether who connects there comes in at a place that the configuration has. */
+static bool is_ourselves(const struct explanation *e, const struct addr *to)
+{
+	struct locality *locality = locality_new();
+	bool is = false;
+
+	for (size_t i = 0; !is && i < e->config->listen_count; i++) {
+		const struct entrance place = {.at = e->config->listen[i].addr};
+
+		is = entrance_is_at(&place, to, locality);
+	}
+	locality_free(locality);
+	return is;
+}
+
+/* By rules, and then never to ourselves. */
+static void judge(
+    const struct explanation *e, const struct acl_facts *facts, struct acl_verdict *ret_verdict)
+{
+	acl_judge(e->config->acl, facts, ret_verdict);
+	if (ret_verdict->outcome != ACL_ALLOWED && ret_verdict->fail != FAIL_ADDRESS_DENIED)
+		return;
+	if (facts->address == NULL || !is_ourselves(e, facts->address))
+		return;
+	ret_verdict->outcome = ACL_DENIED;
+	ret_verdict->fail = FAIL_ADDRESS_DENIED;
+	ret_verdict->rule = NULL;
+}
+
 /* ---- the answer ------------------------------------------------------------------------- */
 
 static void write_rule(const struct explanation *e, const struct rule *rule)
@@ -197,6 +232,11 @@ static void write_address(const struct explanation *e, const struct addr *addres
 	enum special kind = special_of(address);
 	char ip[ADDR_TEXT_MAX];
 
+	if (is_ourselves(e, address)) {
+		addr_format(address, ip);
+		fprintf(e->out, "the proxy itself listens at %s, and nothing can allow it", ip);
+		return;
+	}
 	addr_format_ip(address, ip);
 	fprintf(e->out,
 	    "%s is special (%s), which is denied unless access.allow_addresses or a rule that "
@@ -290,7 +330,7 @@ static int answer(struct explanation *e)
 		count = 0;
 	for (size_t i = 0; i < count; i++) {
 		e->facts.address = &e->addresses[i];
-		acl_judge(e->config->acl, &e->facts, &each[i]);
+		judge(e, &e->facts, &each[i]);
 		if (!allows(&each[decides]) && allows(&each[i]))
 			decides = i;
 	}

@@ -611,6 +611,41 @@ def test_explain(tmp_path, number):
         assert part in done.stdout
 
 
+ITSELF = """listen = (
+    { address = "127.0.0.1"; port = 3128; }, { address = "0.0.0.0"; port = 3129; } );
+access = {
+  allow_addresses = [ "special" ]; connect_ports = [ "1-65535" ];
+  rules = ( { address = "loopback"; port = "3128"; action = "allow"; } );
+};
+"""
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "authority, addresses, status",
+    [
+        ("127.0.0.1:3128", [], 1),
+        ("[::ffff:127.0.0.1]:3128", [], 1),
+        ("0:3128", [], 1),
+        ("127.0.0.2:3128", [], 0),
+        ("127.0.0.1:3130", [], 0),
+        ("[::1]:3129", [], 0),
+        ("127.9.9.9:3129", [], 1),
+        ("8.8.8.8:3129", [], 0),
+        ("a.test:3128", ["127.0.0.1"], 1),
+        ("a.test:3128", ["127.0.0.1", "127.0.0.2"], 0),
+    ],
+)
+def test_explain_knows_the_proxy_itself(tmp_path, method, authority, addresses, status):
+    path = tmp_path / "x.conf"
+    path.write_text(ITSELF)
+    url = authority if method == "CONNECT" else f"http://{authority}/"
+    options = [text for a in addresses for text in ("--address", a)]
+    done = daemon.run("-c", str(path), "--explain", f"127.0.0.1 {method} {url}", *options)
+    assert (done.returncode, done.stderr) == (status, "")
+    assert ("the proxy itself listens at " in done.stdout) == (status == 1 or len(addresses) > 1)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
