@@ -10,6 +10,7 @@
 #include "http/target.h"
 #include "net/addr.h"
 #include "net/locality.h"
+#include "net/name.h"
 #include "policy/acl.h"
 #include "policy/blocklist.h"
 #include "policy/htpasswd.h"
@@ -127,6 +128,13 @@ static int read_addresses(
 		if (addr_parse(slice_of(question->addresses[i]), &e->addresses[i]) < 0)
 			return nonsense(wrong, "this is no address", question->addresses[i]);
 		e->address_count++;
+	}
+	/* The one name whose addresses are known without asking anybody. */
+	if (e->address_count == 0 && name_is_localhost(e->host)) {
+		e->addresses[e->address_count++] =
+		    (struct addr){.family = AF_INET6, .ip.v6 = IN6ADDR_LOOPBACK_INIT};
+		e->addresses[e->address_count++] = (struct addr){
+		    .family = AF_INET, .ip.v4.s_addr = htonl(INADDR_LOOPBACK)};
 	}
 	for (size_t i = 0; i < e->address_count; i++)
 		e->addresses[i].port = e->target.port;
