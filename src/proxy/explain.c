@@ -145,6 +145,7 @@ static int read_time(struct explanation *e, const char *at, FILE *wrong)
 {
 	struct tm tm = {.tm_isdst = -1};
 	const char *end;
+	int day;
 
 	e->facts.now = (int64_t)time(NULL);
 	if (at == NULL)
@@ -152,8 +153,9 @@ static int read_time(struct explanation *e, const char *at, FILE *wrong)
 	end = strptime(at, "%Y-%m-%d %H:%M", &tm);
 	if (end == NULL || *end != '\0')
 		return nonsense(wrong, "this is no time like 2024-05-01 12:00", at);
+	day = tm.tm_mday;
 	e->facts.now = (int64_t)mktime(&tm);
-	return 0;
+	return day == tm.tm_mday ? 0 : nonsense(wrong, "the month has no such day", at);
 }
 
 static int read_question(
