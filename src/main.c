@@ -110,6 +110,11 @@ static int read_options(int argc, char **argv, struct options *options)
 			return EX_USAGE;
 		}
 	}
+	if (!question->request &&
+	    (question->address_count > 0 || question->at || question->listener)) {
+		fputs("penstock: --address, --at and --listener go with --explain\n", stderr);
+		return EX_USAGE;
+	}
 	if (optind == argc)
 		return -1;
 	fprintf(stderr, "penstock: unexpected argument '%s'\n%s", argv[optind], usage);

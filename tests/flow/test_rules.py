@@ -664,6 +664,7 @@ def test_explain_knows_the_proxy_itself(tmp_path, method, authority, addresses, 
         ["192.168.1.5 GET http://a.test/", "--address", "a.test"],
         ["192.168.1.5 GET http://10.0.0.1/", "--address", "10.0.0.1"],
         ["192.168.1.5 GET http://a.test/", "--at", "noon"],
+        ["192.168.1.5 GET http://a.test/", "--at", "2026-02-30 12:00"],
         ["192.168.1.5 GET http://a.test/"] + ["--address", "::1"] * 17,
     ],
     ids=str,
@@ -672,3 +673,10 @@ def test_explain_tells_nonsense(arguments):
     done = daemon.run("--explain", *arguments)
     assert (done.returncode, done.stdout) == (64, "")
     assert done.stderr.startswith("penstock: ")
+
+
+@pytest.mark.parametrize("option", ["--address=8.8.8.8", "--at=2026-11-23 12:00", "--listener=lan"])
+def test_what_goes_with_explain_does_so_only(option):
+    done = daemon.run("-T", option)
+    assert (done.returncode, done.stdout) == (64, "")
+    assert "--explain" in done.stderr.split("\n")[0]
