@@ -133,8 +133,8 @@ static int read_addresses(
 	if (e->address_count == 0 && name_is_localhost(e->host)) {
 		e->addresses[e->address_count++] =
 		    (struct addr){.family = AF_INET6, .ip.v6 = IN6ADDR_LOOPBACK_INIT};
-		e->addresses[e->address_count++] = (struct addr){
-		    .family = AF_INET, .ip.v4.s_addr = htonl(INADDR_LOOPBACK)};
+		e->addresses[e->address_count++] =
+		    (struct addr){.family = AF_INET, .ip.v4.s_addr = htonl(INADDR_LOOPBACK)};
 	}
 	for (size_t i = 0; i < e->address_count; i++)
 		e->addresses[i].port = e->target.port;
