@@ -3,7 +3,7 @@
 VERSION := 0.1.0
 
 # The rooms, bottom-up: a file may include only what stands before it (make floors).
-ROOMS := base/attr base/slice base/recycle base/spare base/text base/log base/siphash base/map base/bucket base/metrics base/seal \
+ROOMS := base/attr base/slice base/recycle base/spare base/text base/utf8 base/log base/siphash base/map base/bucket base/metrics base/seal \
 	base/sd base/supervisor base/identity base/sandbox base/zone base/leisure \
 	net/addr net/reserve net/locality net/listener net/holder net/name net/record net/order net/watch net/nameserver net/channel net/dns net/cache net/resolver net/deadline net/family net/source net/preference net/dial net/race net/connector net/pipe net/pace net/outflow net/wire net/tunnel \
 	http/reply http/target http/byte http/field http/scan http/head http/body http/headers http/basic http/home \

@@ -6,6 +6,7 @@
 
 #include "base/attr.h"
 #include "base/text.h"
+#include "base/utf8.h"
 
 /* Every failure's faces.  The tokens are part of the access log's format: never rename one. */
 static const struct face {
@@ -197,10 +198,19 @@ static bool is_printable(char c)
 	return c >= ' ' && c <= '~';
 }
 
+/* The character that s begins with, made harmless.  Returns its bytes. */
+static size_t add_character(struct text *out, struct slice s)
+{
+	size_t len = is_printable(s.ptr[0]) ? 1 : utf8_len(s);
+
+	text_add(out, len > 0 ? s.ptr : "?", len > 0 ? len : 1);
+	return len > 0 ? len : 1;
+}
+
 static void add_plain(struct text *out, struct slice s)
 {
-	for (size_t i = 0; i < s.len; i++)
-		text_add(out, is_printable(s.ptr[i]) ? &s.ptr[i] : "?", 1);
+	for (size_t i = 0; i < s.len;)
+		i += add_character(out, (struct slice){&s.ptr[i], s.len - i});
 }
 
 static void add_html(struct text *out, struct slice s)
@@ -211,15 +221,17 @@ static void add_html(struct text *out, struct slice s)
 	} entities[] = {
 	    {'&', "&amp;"}, {'<', "&lt;"}, {'>', "&gt;"}, {'"', "&quot;"}, {'\'', "&#39;"}};
 
-	for (size_t i = 0; i < s.len; i++) {
+	for (size_t i = 0; i < s.len;) {
 		size_t k = 0;
 
 		while (k < ARRAY_LEN(entities) && entities[k].c != s.ptr[i])
 			k++;
-		if (k < ARRAY_LEN(entities))
-			text_add_string(out, entities[k].entity);
-		else
-			add_plain(out, (struct slice){&s.ptr[i], 1});
+		if (k == ARRAY_LEN(entities)) {
+			i += add_character(out, (struct slice){&s.ptr[i], s.len - i});
+			continue;
+		}
+		text_add_string(out, entities[k].entity);
+		i++;
 	}
 }
 

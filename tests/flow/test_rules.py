@@ -119,6 +119,18 @@ def test_a_sentence_is_escaped_on_a_page(proxy, client):
     assert "Not &lt;b&gt;&quot;now&quot;&lt;/b&gt;." in page and "<b>" not in page
 
 
+@BOTH
+def test_a_sentence_may_be_in_any_language(proxy, client, method):
+    say = "Während der Arbeit nicht. Не сейчас. 今はだめです。 🙂"
+    p = proxy(access={"rules": [{"action": "deny", "say": say}]})
+    c = client(p)
+    c.request(method, "a.test:443" if method == "CONNECT" else "http://a.test/")
+    answer = c.recv_response()
+    assert say in answer.text and answer.get("Content-Type") == "text/plain; charset=utf-8"
+    answer.get("Proxy-Status").encode("ascii")
+    assert say in client(p).get("http://a.test/", [("Accept", "text/html")]).text
+
+
 # ---- what decides -------------------------------------------------------------------------------
 
 
