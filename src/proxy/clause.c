@@ -47,7 +47,7 @@ static int read_part(
 	if (part->is_list && (count < 1 || count > CLAUSE_VALUES_MAX))
 		return fault(ret_fault, at, name,
 		    count < 1 ? "must not be an empty list: without it, it holds for all"
-			      : "must hold fewer values");
+			      : "must hold at most 65536 values");
 	part->values = calloc(part->is_list ? (size_t)count : 1, sizeof(*part->values));
 	if (part->name == NULL || part->values == NULL)
 		return fault(ret_fault, at, name, NULL);
@@ -57,7 +57,7 @@ static int read_part(
 
 		if (read_string(value, part) < 0)
 			return fault(ret_fault, at, name,
-			    "must be a string, a list of strings or, "
+			    "must be a string of at most 4095 bytes, a list of such or, "
 			    "for bandwidth, a whole number");
 	}
 	return 0;

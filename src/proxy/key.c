@@ -70,7 +70,8 @@ static const struct key keys[] = {
 	.choices = switches, .expects = "\"on\" or \"off\"",
 	.about = "A reload ends tunnels that it would not let through any more."},
     {"access.rules", .type = KEY_RULES, .max = RULEBOOK_MAX, .fallback = "( )",
-	.expects = "a list of groups like ( { host = \".example.com\"; action = \"deny\"; } )",
+	.expects = "a list of at most 32768 groups like ( { host = \".example.com\"; action = "
+		   "\"deny\"; } )",
 	.about = "Who may go where, and how: the first rule that matches decides."},
 
     {"auth.users", .type = KEY_STRING, AT(auth.users), .max = KEY_STRING_MAX, .fallback = "\"\"",

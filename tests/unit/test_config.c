@@ -438,8 +438,13 @@ static void test_bounds(void **state)
 		"host, address, port, method, scheme, listener, time with zone; nor such an "
 		"effect: action with say, source, bandwidth, log"},
 	    {"access = { rules = (", "{},", 32769, "{});};",
-		"x.conf:1: access.rules: must be a list of groups like ( { host = "
+		"x.conf:1: access.rules: must be a list of at most 32768 groups like ( { host = "
 		"\".example.com\"; action = \"deny\"; } )"},
+	    {"access = { rules = ({ action = \"deny\"; port = [", "\"1\",", 65536, "\"1\"]; }); };",
+		"x.conf:1: access.rules[1].port: must hold at most 65536 values"},
+	    {"access = { rules = ({ action = \"deny\"; host = \"", "a", 4096, "\"; }); };",
+		"x.conf:1: access.rules[1].host: must be a string of at most 4095 bytes, a list of "
+		"such or, for bandwidth, a whole number"},
 	    {"limits = {", "a=1;", 1001, "};", "x.conf:1: too many settings"},
 	    {"listen = ", "(", 100000, "", "x.conf:1: nested too deeply"},
 	    {"access = { clients = [", "\"::1\",", 65537, "\"::1\"]; };",
