@@ -4,6 +4,7 @@
 #include <event2/event_struct.h>
 #include <stdlib.h>
 #include <sys/queue.h>
+#include <sys/socket.h>
 
 #include "net/nameserver.h"
 
@@ -126,4 +127,18 @@ ares_channel channel_ares(struct channel *c)
 int channel_attempts(const struct channel *c)
 {
 	return c->attempts;
+}
+
+bool channel_uses_tcp(const struct channel *c)
+{
+	const struct channel_socket *s;
+
+	for (s = LIST_FIRST(&c->sockets); s; s = LIST_NEXT(s, link)) {
+		int type = 0;
+		socklen_t len = sizeof(type);
+
+		if (getsockopt(s->fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_STREAM)
+			return true;
+	}
+	return false;
 }

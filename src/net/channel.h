@@ -8,6 +8,7 @@
 #define NET_CHANNEL_H
 
 #include <ares.h>
+#include <stdbool.h>
 
 struct channel;
 struct event_base;
@@ -28,8 +29,11 @@ void channel_close(struct channel *c);
 
 ares_channel channel_ares(struct channel *c);
 
-/* How often a query is sent when nobody answers. */
+/* How often a query is sent over UDP when nobody answers. */
 int channel_attempts(const struct channel *c);
+
+/* Whether something is being asked over TCP: there c-ares 1.18 asks each server once. */
+bool channel_uses_tcp(const struct channel *c);
 
 /* To be called when something was asked, and at each turn. */
 void channel_arm(struct channel *c);

@@ -203,7 +203,8 @@ static void question_on_answer(void *arg, int status, int timeouts, unsigned cha
 	if (!d->reopening && a->done) {
 		/* Silence is what a time-out is: where one attempt ended otherwise, it is a
 		 * failure. */
-		if (status == ARES_ETIMEOUT && timeouts < channel_attempts(d->channel))
+		if (status == ARES_ETIMEOUT && timeouts < channel_attempts(d->channel) &&
+		    !channel_uses_tcp(d->channel))
 			status = ARES_ECONNREFUSED;
 		record_read(q->record, q->family, status, message, (size_t)len);
 		q->known = true;

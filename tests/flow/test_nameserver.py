@@ -277,6 +277,7 @@ BAD = [
     (fails_or_silent, 502, "dns_error"),
     (no_address_or_silent, 504, "dns_timeout"),
     (silent, 504, "dns_timeout"),
+    (deaf_over_tcp, 504, "dns_timeout"),
 ]
 
 
