@@ -168,12 +168,7 @@ static void exchange_close(struct exchange *x)
 /* The answer, ours or the origin's, has been written: on with the connection, or not. */
 static void exchange_conclude(struct exchange *x)
 {
-	bool unread = !x->request_done || intake_has_input(x->intake);
-
-	if (x->keep)
-		x->end = INTAKE_KEEP;
-	else
-		x->end = unread ? INTAKE_LINGER : INTAKE_CLOSE;
+	x->end = x->keep ? INTAKE_KEEP : INTAKE_LINGER;
 	exchange_close(x);
 }
 

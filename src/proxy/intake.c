@@ -15,6 +15,7 @@
 #include "proxy/client.h"
 #include "proxy/config.h"
 #include "proxy/entrance.h"
+#include "proxy/farewell.h"
 #include "proxy/inflow.h"
 #include "proxy/visit.h"
 
@@ -28,8 +29,8 @@
 /* When the end has come: how long we wait for the request of who has just come in. */
 #define INTAKE_LATE_S 1
 
-/* What is read of a request that has been answered already. */
-#define INTAKE_DISCARD_MAX (1024 * 1024)
+/* Those over the limits that may linger at a time; others of them are closed at once. */
+#define INTAKE_REFUSED_MAX 32
 
 enum intake_state {
 	INTAKE_NEW,     /* accepted by evhttp, not yet ours: on the next turn */
@@ -38,7 +39,7 @@ enum intake_state {
 	INTAKE_BUSY,    /* a user has it */
 	INTAKE_GIVEN,   /* detached: a user polls the descriptor */
 	INTAKE_FLUSH,   /* finished, the rest of the answer is being written */
-	INTAKE_DISCARD, /* lingering: read and dropped */
+	INTAKE_LINGERS, /* what comes is dropped */
 	INTAKE_CLOSED   /* to be freed on the next turn */
 };
 
@@ -52,8 +53,9 @@ struct intake {
 	enum intake_state state;
 	enum intake_end end; /* what comes behind FLUSH */
 	struct visit visit;
-	size_t discarded; /* bytes, while lingering */
-	bool known;       /* has had a request */
+	bool known;   /* has had a request */
+	bool refused; /* over the limits, but still here */
+	struct farewell farewell;
 	struct inflow inflow;
 	const struct intake_user *user;
 	void *user_arg;
@@ -85,6 +87,8 @@ static void intake_free(struct intake *in)
 	inflow_drop_head(&in->inflow);
 	entrance_unref(in->entrance);
 	visit_end(&in->visit, shared->limit);
+	if (in->refused)
+		shared->refused--;
 	recycle_free(in);
 	if (shared->count == 0 && shared->on_empty)
 		shared->on_empty(shared->on_empty_arg);
@@ -101,12 +105,10 @@ static void intake_close(struct intake *in)
 
 static void intake_linger(struct intake *in)
 {
-	in->state = INTAKE_DISCARD;
-	shutdown(in->client.fd, SHUT_WR);
-	wire_unpace(in->wire); /* it is not long, and nobody gets it */
+	in->state = INTAKE_LINGERS;
 	inflow_drop_input(&in->inflow);
-	deadline_set(&in->deadline, in->shared->config->timeouts.linger);
-	wire_read_on(in->wire);
+	farewell_begin(&in->farewell, in->wire);
+	deadline_set(&in->deadline, FAREWELL_STEP_S);
 }
 
 static void intake_flushed(struct intake *in)
@@ -115,6 +117,45 @@ static void intake_flushed(struct intake *in)
 		intake_linger(in);
 	else
 		intake_close(in);
+}
+
+/* Between requests; of the last answer the peer's kernel may not have all. */
+static void intake_part(struct intake *in)
+{
+	if (in->known && wire_unacked(in->wire) > 0) {
+		in->end = INTAKE_LINGER;
+		intake_linger(in);
+		return;
+	}
+	intake_close(in);
+}
+
+/* Behind what is still pending. */
+static void intake_leave(struct intake *in)
+{
+	if (wire_pending(in->wire) == 0) {
+		intake_flushed(in);
+		return;
+	}
+	in->state = INTAKE_FLUSH;
+	wire_read_off(in->wire, true);
+	deadline_set(&in->deadline, in->shared->config->timeouts.body);
+}
+
+static void intake_look_back(struct intake *in)
+{
+	switch (farewell_look(&in->farewell, in->wire, in->shared->config)) {
+	case FAREWELL_LASTS:
+		deadline_set(&in->deadline, FAREWELL_STEP_S);
+		return;
+	case FAREWELL_IN_VAIN:
+		in->end = INTAKE_RESET;
+		intake_close(in);
+		return;
+	case FAREWELL_OVER:
+		intake_close(in);
+		return;
+	}
 }
 
 /* The client is gone, or has to go, in whatever state this is. */
@@ -203,18 +244,6 @@ static void intake_look(struct intake *in, const struct slice *first)
 
 /* ---- the wire --------------------------------------------------------------------------- */
 
-/*
- * Lingering: a little is read and dropped, so that closing does not reset the connection
- * before the answer was read.  Whoever sends more is left to fill the socket.
- */
-static void intake_discard(struct intake *in, size_t got)
-{
-	inflow_drop_input(&in->inflow);
-	in->discarded += got;
-	if (in->discarded >= INTAKE_DISCARD_MAX)
-		wire_read_off(in->wire, true);
-}
-
 /* Returns whether a read brought bytes; at the end and at an error the client is lost. */
 static bool intake_has_read(struct intake *in, ssize_t got)
 {
@@ -246,6 +275,10 @@ static void intake_on_readable(void *arg)
 		intake_read_first(in);
 		return;
 	}
+	if (in->state == INTAKE_LINGERS) {
+		(void)intake_has_read(in, farewell_drop(&in->farewell, in->wire));
+		return;
+	}
 	if (in->state == INTAKE_BUSY && empty && in->user->on_stream(in->wire, in->user_arg))
 		return;
 	if (!intake_input(in)) {
@@ -267,7 +300,6 @@ static void intake_on_readable(void *arg)
 			wire_read_off(in->wire, true);
 		return;
 	default:
-		intake_discard(in, (size_t)got);
 		return;
 	}
 }
@@ -321,6 +353,19 @@ static bool intake_enter(struct intake *in)
 	return visit_begin(&in->visit, &gate, &in->client.address, in->wire);
 }
 
+/* It was told why.  No limit counts it. */
+static void intake_refuse(struct intake *in)
+{
+	if (in->shared->refused >= INTAKE_REFUSED_MAX) {
+		intake_close(in);
+		return;
+	}
+	in->refused = true;
+	in->shared->refused++;
+	in->end = INTAKE_LINGER;
+	intake_leave(in);
+}
+
 /*
  * evhttp has accepted and set the connection up; now it becomes ours.  Runs in the
  * same turn of the loop as the accept, before anything can be read.
@@ -333,8 +378,12 @@ static void intake_adopt(struct intake *in)
 	}
 	wire_init(in->wire, in->shared->base, in->client.fd, &intake_wire_handler, in);
 	in->state = INTAKE_IDLE;
-	if (client_find_address(&in->client) != 0 || !intake_enter(in)) {
+	if (client_find_address(&in->client) != 0) {
 		intake_close(in);
+		return;
+	}
+	if (!intake_enter(in)) {
+		intake_refuse(in);
 		return;
 	}
 	wire_read_on(in->wire);
@@ -356,7 +405,7 @@ static void intake_close_if_idle(struct intake *in)
 	if (in->state != INTAKE_IDLE)
 		return;
 	if (in->known)
-		intake_close(in);
+		intake_part(in);
 	else
 		deadline_set(&in->deadline, INTAKE_LATE_S);
 }
@@ -375,7 +424,7 @@ static void intake_on_deadline(void *arg)
 		else if (in->shared->draining && in->known)
 			intake_close_if_idle(in);
 		else
-			intake_close(in);
+			intake_part(in);
 		return;
 	case INTAKE_HEAD:
 		intake_raise(in, FAIL_HEAD_TIMEOUT, NULL);
@@ -386,8 +435,10 @@ static void intake_on_deadline(void *arg)
 	case INTAKE_GIVEN:
 		return;
 	case INTAKE_FLUSH:
-	case INTAKE_DISCARD:
 		intake_close(in);
+		return;
+	case INTAKE_LINGERS:
+		intake_look_back(in);
 		return;
 	case INTAKE_CLOSED:
 		intake_free(in);
@@ -548,11 +599,5 @@ void intake_finish(struct intake *in, enum intake_end end)
 		intake_close(in);
 		return;
 	}
-	if (wire_pending(in->wire) == 0) {
-		intake_flushed(in);
-		return;
-	}
-	in->state = INTAKE_FLUSH;
-	wire_read_off(in->wire, true);
-	deadline_set(&in->deadline, in->shared->config->timeouts.body);
+	intake_leave(in);
 }

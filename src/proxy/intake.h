@@ -78,6 +78,7 @@ struct intake_shared {
 	struct intake *feeding; /* whose stand-in evhttp is reading */
 	LIST_HEAD(intake_list, intake) intakes;
 	size_t count;
+	size_t refused;   /* of them, over the limits but still here */
 	struct tide tide; /* of their count */
 	bool draining;
 	void (*on_empty)(void *arg); /* the last one has gone; may be NULL */
@@ -129,9 +130,8 @@ void intake_detach(struct intake *in);
 
 enum intake_end {
 	INTAKE_KEEP,   /* on to the next request */
-	INTAKE_CLOSE,  /* close */
-	INTAKE_LINGER, /* say that we are done, read on for a while so that the answer survives,
-			  close */
+	INTAKE_CLOSE,  /* close: there is no answer, or the client has ended its side */
+	INTAKE_LINGER, /* close in stages (farewell.h), so that the answer survives */
 	INTAKE_RESET,  /* let the client see a reset */
 	INTAKE_DROP    /* close at once: nobody is there to read what is pending */
 };
