@@ -11,7 +11,7 @@
 
 void farewell_begin(struct farewell *f, struct wire *wire)
 {
-	*f = (struct farewell){.unheard = 0};
+	*f = (struct farewell){.takes.waited_for = true};
 	shutdown(wire->fd, SHUT_WR);
 	wire_unpace(wire); /* it is not long, and nobody gets it */
 	wire_read_on(wire);
@@ -32,13 +32,17 @@ ssize_t farewell_drop(struct farewell *f, struct wire *wire)
 
 enum farewell_end farewell_look(struct farewell *f, struct wire *wire, const struct config *config)
 {
+	struct tempo_rate rate = {
+	    (uint64_t)config->limits.body_rate_min, (uint64_t)config->timeouts.body_grace * 1000};
 	size_t unheard = wire_unacked(wire); /* our end counts for one */
+	uint64_t taken = f->unheard > unheard ? f->unheard - unheard : 0;
 
 	if (unheard == 0 && ++f->heard * FAREWELL_STEP_S >= config->timeouts.linger)
 		return FAREWELL_OVER;
-	if (unheard > 0)
-		f->still = unheard < f->unheard ? 0 : f->still + 1;
-	if (f->still * FAREWELL_STEP_S > config->timeouts.body)
+	f->still = taken > 0 ? 0 : f->still + 1;
+	if (unheard > 0 &&
+	    (f->still * FAREWELL_STEP_S > config->timeouts.body ||
+		!tempo_note(&f->takes, &rate, f->takes.moved + taken, FAREWELL_STEP_S * 1000)))
 		return FAREWELL_IN_VAIN;
 	f->unheard = unheard;
 	f->dropped = 0;

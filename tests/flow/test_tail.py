@@ -185,10 +185,17 @@ def test_who_is_over_the_limit_is_told_so(proxy, client, method):
 # ---- bounds -----------------------------------------------------------------------------------
 
 
-def test_who_does_not_read_is_left_in_the_end(proxy, origin, narrow):
+@pytest.mark.parametrize(
+    "bound",
+    [
+        {"timeouts": {"linger": 1, "body": 2}},
+        {"timeouts": {"linger": 1, "body_grace": 2}, "limits": {"body_rate_min": 1000}},
+    ],
+)
+def test_who_does_not_read_is_left_in_the_end(proxy, origin, narrow, bound):
     """What the kernel holds for him does not become less, so he gets a reset."""
     url = origin(serve(response(BODY, fields=[("Connection", "close")]))).url()
-    p = proxy(timeouts={"linger": 1, "body": 2})
+    p = proxy(**bound)
     before = p.descriptors("socket")
     c = narrow(p)
     c.send(request("GET", url, [("Connection", "close")]))
