@@ -162,7 +162,7 @@ def test_who_has_sent_all_reads_last(proxy, origin, narrow):
     p = proxy()
     c = narrow(p)
     c.send(request("PUT", origin(handler).url(), [("Content-Length", str(GIB))]))
-    c.send(bytes(12 << 20))
+    c.send(bytes(18 << 20))
     c.end()
     assert c.recv_response().body == BODY
     c.expect_closed(reset=False)
