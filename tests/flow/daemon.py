@@ -1,5 +1,6 @@
 """The programs that tests start: the proxy itself, and a name server for it to ask."""
 
+import contextlib
 import os
 import re
 import signal
@@ -216,6 +217,26 @@ class Proxy(Program):
     def signal(self, number):
         self.told_to_end |= number in (signal.SIGTERM, signal.SIGINT)
         self.process.send_signal(number)
+
+    @contextlib.contextmanager
+    def halted(self):
+        """It does nothing meanwhile, and the kernel keeps what comes."""
+        self.signal(signal.SIGSTOP)
+        poll(self._all_halted, "all threads to stop")
+        try:
+            yield
+        finally:
+            self.signal(signal.SIGCONT)
+
+    def _all_halted(self):
+        states = set()
+        for thread in os.listdir(f"/proc/{self.pid}/task"):
+            try:
+                with open(f"/proc/{self.pid}/task/{thread}/stat", encoding="ascii") as f:
+                    states.add(f.read().rsplit(")", 1)[1].split()[0])
+            except OSError:
+                return False  # it has just ended
+        return states == {"T"}
 
     def alive(self):
         return self.process.poll() is None

@@ -1,8 +1,6 @@
 """What one client may have, and all together, holds over all workers."""
 
-import os
 import re
-import signal
 import threading
 import time
 
@@ -78,10 +76,9 @@ def test_a_refused_client_that_says_nothing_is_told_and_closed(proxy, client):
 def test_a_refused_client_that_asks_for_the_head_gets_no_body(proxy, client):
     p = proxy(limits={"clients": 1})
     assert client(p).get("/").status == 200
-    os.kill(p.pid, signal.SIGSTOP)  # so that the request is there when it accepts
-    c = client(p)
-    c.send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n")
-    os.kill(p.pid, signal.SIGCONT)
+    with p.halted():  # so that the request is there when it accepts
+        c = client(p)
+        c.send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n")
     head = c.recv_head()
     assert head.status == 503
     c.expect_closed()

@@ -250,11 +250,10 @@ def test_whoever_loses_is_closed_before_a_byte(net, proxy_in, site, client):
         c.request(how, authority if how == "CONNECT" else f"http://{authority}/")
         poll(lambda: len(connecting(p)) == 2, "two attempts", 60)
         seen = len(s.connections), len(s6.connections)
-        p.signal(signal.SIGSTOP)
-        net.answer(4)
-        net.answer(6)
-        both = s.connection(seen[0], 60), s6.connection(seen[1], 60)
-        p.signal(signal.SIGCONT)
+        with p.halted():
+            net.answer(4)
+            net.answer(6)
+            both = s.connection(seen[0], 60), s6.connection(seen[1], 60)
         if how == "GET":
             assert c.recv_response().body == b"page"
         else:

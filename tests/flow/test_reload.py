@@ -285,25 +285,6 @@ def refuses(address):
 # ---- connections in the queue -------------------------------------------------------------------
 
 
-class Stopped:
-    """The daemon does nothing meanwhile, and so the kernel queues what comes."""
-
-    def __init__(self, p):
-        self.p = p
-
-    def __enter__(self):
-        self.p.process.send_signal(signal.SIGSTOP)
-        daemon.poll(lambda: state(self.p.pid) == "T", "the daemon to stop")
-
-    def __exit__(self, *_):
-        self.p.process.send_signal(signal.SIGCONT)
-
-
-def state(pid):
-    with open(f"/proc/{pid}/stat", encoding="ascii") as f:
-        return f.read().rsplit(")", 1)[1].split()[0]
-
-
 def queue(client, address, o, count=20):
     clients = [client(address) for _ in range(count)]
     for c in clients:
@@ -314,7 +295,7 @@ def queue(client, address, o, count=20):
 def test_the_queue_of_a_removed_place_is_served(proxy, client, origin):
     o = origin()
     p = proxy(listen=[place(), place(loopback(8), 3128)])
-    with Stopped(p):
+    with p.halted():
         clients = queue(client, (loopback(8), 3128), o)
         p.write_config(listen=[place()])
         p.signal(signal.SIGHUP)
@@ -330,7 +311,7 @@ def test_the_queue_is_served_before_the_end(proxy, client, origin):
     assert idle.get(o.url()).status == 200
     late = client(p)
     assert late.get(o.url()).status == 200
-    with Stopped(p):
+    with p.halted():
         clients = queue(client, p.address, o)
         late.request("GET", o.url())
         p.signal(signal.SIGTERM)
