@@ -31,7 +31,7 @@ struct explanation {
 	struct addr client;
 	struct target target;
 	bool is_address; /* the host is one */
-	bool unasked;    /* a user is named, but nobody is asked for it */
+	bool unasked;    /* a user is named, but the client is not asked who it is */
 	struct addr addresses[EXPLAIN_ADDRESSES_MAX];
 	size_t address_count;
 	char host[TARGET_HOST_MAX + 1];
@@ -363,9 +363,9 @@ static int answer(struct explanation *e)
 	if (allows(&first))
 		write_settings(e, &first);
 	if (e->unasked)
-		fprintf(e->out,
-		    "this is as if users were asked who they are; without auth.users in %s nobody "
-		    "is, and rules with user or group never match\n",
+		fprintf(e->out, "the user does not count: %s of %s\n",
+		    e->config->auth.table == NULL ? "there is no auth.users"
+						  : "the client is in auth.exempt",
 		    e->file);
 	return allows(&first) ? 0 : 1;
 }
@@ -377,11 +377,8 @@ static bool knows_user(struct explanation *e)
 	const struct htpasswd_user *user;
 	char shown[64];
 
-	if (users == NULL) {
-		e->unasked = e->facts.user != NULL;
-		return true;
-	}
 	if (!users_ask(e->config, &e->client)) {
+		e->unasked = e->facts.user != NULL;
 		e->facts.user = NULL;
 		return true;
 	}

@@ -343,11 +343,32 @@ static int read_list(const struct reader *r, const struct clause_part *part, con
 
 /* ---- rules ------------------------------------------------------------------------------ */
 
+/* Where nobody is asked who he is, such a rule would match nobody: a denial, too, denies nothing.
+ */
+static int check_users(const struct reader *r, const struct clause_part *part, unsigned condition)
+{
+	const struct config *config = r->l->config;
+
+	if (condition != RULE_USER && condition != RULE_GROUP)
+		return 0;
+	if (config->auth.users[0] == '\0')
+		return refuse(r, part,
+		    "matches nobody without auth.users, a file of users: set it, or take the "
+		    "condition out");
+	if (condition == RULE_GROUP && config->auth.groups[0] == '\0')
+		return refuse(r, part,
+		    "matches nobody without auth.groups, a file of groups: set it, or take the "
+		    "condition out");
+	return 0;
+}
+
 static int read_condition(
     struct reader *r, const struct clause_part *part, const struct condition *condition)
 {
 	if (part->is_number)
 		return refuse_value(r, part, condition->expects, NULL);
+	if (check_users(r, part, condition->condition) < 0)
+		return -1;
 	for (size_t i = 0; i < part->count; i++) {
 		struct rule_value value = {.condition = condition->condition};
 

@@ -695,6 +695,7 @@ def test_explain_knows_users_and_groups(tmp_path, users, groups):
         ("127.0.0.1 GET http://example.com/", 1, "lets only users in, and none is named"),
         ("127.0.0.1 dora GET http://example.com/", 1, 'has no user "dora"'),
         ("127.0.0.2 anna GET http://example.com/", 1, "access.rules[3] denies it"),
+        ("127.0.0.2 anna GET http://example.com/", 1, "not count: the client is in auth.exempt"),
     ):
         done = daemon.run("-c", str(conf), "--explain", question)
         assert (done.returncode, done.stderr) == (status, ""), question

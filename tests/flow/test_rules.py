@@ -7,6 +7,7 @@ import time
 import pytest
 
 import daemon
+import people
 from nameserver import A, AAAA
 from peers import Closed, request, response, serve
 
@@ -72,12 +73,18 @@ CONDITIONS = [
 
 
 @pytest.mark.parametrize("number", range(len(CONDITIONS)), ids=lambda n: str(CONDITIONS[n][:2]))
-def test_condition(proxy, client, origin, names, number):
+def test_condition(proxy, client, origin, names, tmp_path, number):
     condition, host, *holds = CONDITIONS[number]
     o = origin()
+    (tmp_path / "groups").write_text("staff: anna\n")
+    auth = {
+        "users": people.write_users(tmp_path / "users", {"anna": "a"}),
+        "groups": str(tmp_path / "groups"),
+        "exempt": ["127.0.0.1"],  # nobody in particular
+    }
     server = names("127.0.0.1 a.test b.a.test\n")
     rule = {**condition, "action": "deny", "say": SAY}
-    p = proxy(access={"rules": [rule]}, resolver={"servers": [server.address]})
+    p = proxy(access={"rules": [rule]}, auth=auth, resolver={"servers": [server.address]})
     for method, denied in zip(("GET", "CONNECT"), holds):
         c = client(p)
         answer = ask(c, o, method, host)
@@ -560,7 +567,7 @@ EXPLAINED = """access = {
   rules = (
     { host = ".work.test"; time = "mon-fri 08:00-17:00"; zone = "Europe/Berlin";
       action = "deny"; say = "Not now."; },
-    { user = "anna"; log = "off"; bandwidth = 1000; source = "192.0.2.7"; },
+    { client = "192.168.1.9"; log = "off"; bandwidth = 1000; source = "192.0.2.7"; },
     { address = "private"; host = ".lan"; action = "allow"; },
     { address = "198.20.0.0/16"; action = "deny"; },
     { listener = "guests"; action = "deny"; },
@@ -598,7 +605,7 @@ ANSWERS = [
     ),
     ("192.168.1.5 GET http://x.work.test/", ["--at", "2024-01-06 12:00"], 0, ["access.rules[4]"]),
     (
-        "192.168.1.5 anna GET http://8.8.8.8/",
+        "192.168.1.9 anna GET http://8.8.8.8/",
         [],
         0,
         [
@@ -607,7 +614,7 @@ ANSWERS = [
             "bandwidth 1000",
             "source 192.0.2.7",
             ":6: access.rules[2]",
-            "without auth.users",
+            "the user does not count: there is no auth.users",
         ],
     ),
     ("192.168.1.5 GET http://8.8.8.8/", ["--listener", "guests"], 1, [":9: access.rules[5]"]),

@@ -54,11 +54,13 @@ static struct config *parse_rules(const char *rules)
 {
 	struct config_error error = {""};
 	struct config *config;
-	size_t size = strlen(rules) + 64;
+	size_t size = strlen(rules) + 96;
 	char *text = malloc(size);
 
 	ensure(text != NULL);
-	snprintf(text, size, "access = { rules = (%s); };", rules);
+	snprintf(text, size,
+	    "auth = { users = \"/x/users\"; groups = \"/x/groups\"; }; access = { rules = (%s); };",
+	    rules);
 	config = config_parse(text, "fuzz", &error);
 	ensure(config != NULL || (error.message[0] != '\0' && strchr(error.message, '\n') == NULL));
 	free(text);

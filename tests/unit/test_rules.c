@@ -22,7 +22,9 @@ static struct config *config_of(const char *rules)
 	char text[4096];
 
 	snprintf(text, sizeof(text),
-	    "access = { connect_ports = [ \"443\", \"8000-8999\" ]; rules = (\n%s\n); };", rules);
+	    "auth = { users = \"/x/users\"; groups = \"/x/groups\"; };"
+	    "access = { connect_ports = [ \"443\", \"8000-8999\" ]; rules = (\n%s\n); };",
+	    rules);
 	config = config_parse(text, "x.conf", &error);
 	if (config == NULL)
 		fail_msg("%s", error.message);
@@ -341,7 +343,9 @@ static const struct {
     {"{ client = \"10.0.0.1/8\"; action = \"deny\"; }", "x.conf:1: access.rules[1].client: ", ""},
     {"{ address = \"local\"; action = \"deny\"; }",
 	"x.conf:1: access.rules[1].address: ", "private"},
-    {"{ user = \"\"; action = \"deny\"; }", "x.conf:1: access.rules[1].user: ", "user"},
+    {"{ user = \"anna\"; action = \"deny\"; }", "x.conf:1: access.rules[1].user: ", "auth.users"},
+    {"{ log = \"on\"; },\n{ group = \"a\"; action = \"allow\"; }",
+	"x.conf:2: access.rules[2].group: ", "auth.users"},
     {"{ bandwidth = 0; }", "x.conf:1: access.rules[1].bandwidth: ", "2000000000"},
     {"{ bandwidth = 2000000001; }", "x.conf:1: access.rules[1].bandwidth: ", "2000000000"},
     {"{ bandwidth = -5; }", "x.conf:1: access.rules[1].bandwidth: ", "2000000000"},
@@ -351,6 +355,32 @@ static const struct {
     {"{ log = true; }", "x.conf:1: access.rules[1].log: ", ""},
     {"{ user = \"a\"; user = \"b\"; log = \"off\"; }", "x.conf:1: ", "duplicate"},
 };
+
+/* With users who say who they are. */
+static void test_refused_users(void **state)
+{
+	static const struct {
+		const char *auth, *rule, *says;
+	} cases[] = {
+	    {"users = \"/x/users\";", "group = \"staff\"; action = \"deny\";", "auth.groups"},
+	    {"users = \"/x/users\";", "user = \"\"; action = \"deny\";", "name of a user"},
+	    {"users = \"\";", "user = \"anna\"; log = \"off\";", "auth.users"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct config_error error = {""};
+		char text[1024];
+
+		/* Before the users: what comes first in the file does not matter. */
+		snprintf(text, sizeof(text), "access = { rules = ( { %s } ); };\nauth = { %s };",
+		    cases[i].rule, cases[i].auth);
+		assert_null(config_parse(text, "x.conf", &error));
+		if (strncmp(error.message, "x.conf:1: access.rules[1].", 26) != 0 ||
+		    strstr(error.message, cases[i].says) == NULL)
+			fail_msg("%s\nis refused with: %s", text, error.message);
+	}
+}
 
 static void test_refused(void **state)
 {
@@ -413,6 +443,7 @@ int main(void)
 	    cmocka_unit_test(test_order),
 	    cmocka_unit_test(test_settings),
 	    cmocka_unit_test(test_refused),
+	    cmocka_unit_test(test_refused_users),
 	    cmocka_unit_test(test_printed),
 	};
 
