@@ -70,7 +70,7 @@ struct acl_verdict {
 void acl_judge(
     const struct acl *acl, const struct acl_facts *facts, struct acl_verdict *ret_verdict);
 
-/* The bytes of what a rule limits, and whether it is to be logged. */
+/* The bytes of what a rule limits. */
 static inline struct allowance acl_allowance(const struct acl_verdict *verdict)
 {
 	const struct rule *rule = verdict->bandwidth;
@@ -78,9 +78,13 @@ static inline struct allowance acl_allowance(const struct acl_verdict *verdict)
 	return rule ? (struct allowance){rule->bucket, rule->bandwidth} : (struct allowance){0};
 }
 
+/* A denial is kept out of the log only by the rule that denies. */
 static inline bool acl_logs(const struct acl_verdict *verdict)
 {
-	return !verdict->log || verdict->log->log;
+	if (!verdict->log || verdict->log->log)
+		return true;
+	return verdict->fail != FAIL_NONE &&
+	       (verdict->fail != FAIL_RULE_DENIED || !verdict->rule->has_log || verdict->rule->log);
 }
 
 #endif

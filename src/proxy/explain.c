@@ -319,11 +319,15 @@ static void write_settings(const struct explanation *e, const struct acl_verdict
 		write_rule(e, v->bandwidth);
 		fputs("\n", e->out);
 	}
-	if (v->log != NULL) {
-		fprintf(e->out, "log %s, by ", v->log->log ? "on" : "off");
-		write_rule(e, v->log);
-		fputs("\n", e->out);
-	}
+}
+
+static void write_log(const struct explanation *e, const struct acl_verdict *v)
+{
+	if (v->log == NULL)
+		return;
+	fprintf(e->out, "log %s, by ", v->log->log ? "on" : "off");
+	write_rule(e, v->log);
+	fputs(v->log->log == acl_logs(v) ? "\n" : "; but denials are logged\n", e->out);
 }
 
 /*
@@ -362,6 +366,7 @@ static int answer(struct explanation *e)
 	}
 	if (allows(&first))
 		write_settings(e, &first);
+	write_log(e, &first);
 	if (e->unasked)
 		fprintf(e->out, "the user does not count: %s of %s\n",
 		    e->config->auth.table == NULL ? "there is no auth.users"

@@ -87,5 +87,13 @@ struct allowance passage_arrive(struct passage *p, const struct addr *to)
 enum fail passage_recheck(struct passage *p, const struct head *head,
     const struct route_asker *asker, const struct config *config, const struct addr *to)
 {
-	return route_recheck(head, asker, config, to, &p->listed);
+	struct route route;
+	enum fail fail = route_recheck(&route, head, asker, config, to);
+
+	if (fail == FAIL_NONE)
+		return fail;
+	p->unlogged = !acl_logs(&route.verdict);
+	if (fail == FAIL_BLOCKLIST)
+		p->listed = route.listed;
+	return fail;
 }

@@ -226,16 +226,16 @@ static enum fail route_review(
 	return route->verdict.outcome == ACL_DENIED ? route->verdict.fail : FAIL_NONE;
 }
 
-enum fail route_recheck(const struct head *head, const struct route_asker *asker,
-    const struct config *config, const struct addr *to, const struct blocklist_list **ret_listed)
+enum fail route_recheck(struct route *route, const struct head *head,
+    const struct route_asker *asker, const struct config *config, const struct addr *to)
 {
 	bool ask = users_ask(config, asker->client);
 	struct route_asker now = *asker;
 	const char *why = NULL;
-	struct route route;
 	enum fail fail;
 
-	*ret_listed = NULL;
+	route->listed = NULL;
+	route->verdict = (struct acl_verdict){.outcome = ACL_ALLOWED};
 	if (!acl_allows_client(config->acl, asker->client))
 		return FAIL_CLIENT_DENIED;
 	now.user = ask && asker->user
@@ -243,12 +243,8 @@ enum fail route_recheck(const struct head *head, const struct route_asker *asker
 		       : NULL;
 	if (ask && !now.user)
 		return FAIL_AUTH_REQUIRED;
-	fail = route_read(&route, head, &now, &why);
-	if (fail == FAIL_NONE)
-		fail = route_review(&route, config, to);
-	if (fail == FAIL_BLOCKLIST)
-		*ret_listed = route.listed;
-	return fail;
+	fail = route_read(route, head, &now, &why);
+	return fail == FAIL_NONE ? route_review(route, config, to) : fail;
 }
 
 enum fail route_unreachable(int error)

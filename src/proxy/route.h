@@ -80,11 +80,11 @@ enum fail route_add(struct route *route, const struct resolver_answer *answer,
 const struct route_terms *route_terms(const struct route *route, const struct addr *to);
 
 /*
- * Whether a configuration would let what stands through to there, the user by its name.
- * FAIL_BLOCKLIST: *ret_listed is the list; else it is NULL.
+ * Whether a configuration would let what stands through to there, the user by its name.  Fills in
+ * the route, of which the verdict and listed mean something in any case.
  */
-enum fail route_recheck(const struct head *head, const struct route_asker *asker,
-    const struct config *config, const struct addr *to, const struct blocklist_list **ret_listed);
+enum fail route_recheck(struct route *route, const struct head *head,
+    const struct route_asker *asker, const struct config *config, const struct addr *to);
 
 /* What it is when none of the addresses could be connected to, with this errno. */
 enum fail route_unreachable(int error);

@@ -6,6 +6,7 @@ import daemon
 
 GAUGES = ["clients", "exchanges", "tunnels", "origins", "origins_idle"]
 DENIED = ("client_denied", "port_denied", "address_denied", "rule_denied")
+LOUD = (*DENIED, "blocklist", "auth_required", "auth_failed", "auth_limited")  # always in the log
 
 
 def number_of(line):
@@ -60,7 +61,8 @@ class Audit:
             wrong.append(f"is {shape.login.users}, but nobody")
         if not shape.judged(line.end) and line.end != "client_gone":
             wrong.append(f"is {shape.may}")
-        if shape.zone == "quiet" and (line.destination != "-" or line.end == "ok"):
+        loud = line.end.split(":")[0] in LOUD
+        if shape.zone == "quiet" and not loud and (line.destination != "-" or line.end == "ok"):
             wrong.append("is not to be logged")
         if shape.kind == "http" and line.end == "ok":
             cut = shape.down_framing == "close" and shape.origin_abort
@@ -81,7 +83,7 @@ class Audit:
         """There is a line for each answer that came, and it says the same."""
         for number, (status, word) in self.outcomes.items():
             shape, lines = self.shape(number), self.lines.get(number, [])
-            logged = shape.zone != "quiet" or (word or "ok").startswith("auth_")
+            logged = shape.zone != "quiet" or word in LOUD
             if shape.kind == "bad" or (not lines and not logged):
                 continue
             if len(lines) != 1:

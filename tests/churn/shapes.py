@@ -141,8 +141,6 @@ class Shape:
         if self.kind not in ("http", "connect", "upgrade"):
             return None
         zone = pick(rng, **{zone: weight for zone, (weight, _) in sites.ZONES.items()})
-        if zone == "quiet" and self.visitor.kind == "cut":
-            zone = "open"  # all denials are to be in the log
         label = f"n{self.number}" if rng.random() < 0.7 else f"s{rng.randint(0, 9)}"
         if self.kind == "connect":
             label = f"c{self.number}"

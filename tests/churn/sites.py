@@ -20,7 +20,7 @@ LATE = 0.4
 # How likely a zone is, and how its names may end: setups.py has the rules.
 ZONES = {
     "open": (10, {"ok"}),
-    "quiet": (2, {"ok"}),  # not in the access log
+    "quiet": (2, {"ok"}),  # in the access log only when it is denied
     "slow": (1, {"ok"}),  # shares a bandwidth
     "never": (0.5, {"rule_denied"}),
     "hours": (0.5, {"rule_denied"}),

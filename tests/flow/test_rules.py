@@ -275,6 +275,57 @@ def test_log(proxy, client, origin):
     assert [line.request.split()[0] for line in p.access()] == ["HEAD"]
 
 
+def test_denials_are_logged(proxy, client, names, tmp_path):
+    """Whatever keeps others out of the log: only the rule that denies can keep it out."""
+    (tmp_path / "ads.txt").write_text("ads.test\n")
+    server = names("127.66.0.1 inner.test\n127.0.0.1 a.test b.test c.test d.test e.test\n")
+    rules = [
+        {"host": "d.test", "log": "off", "action": "deny"},
+        {"host": "e.test", "log": "on"},
+        {"log": "off"},
+        {"host": "a.test", "action": "deny"},
+        {"host": ["b.test", "e.test"], "log": "off", "action": "deny"},
+        {"host": "c.test", "log": "on", "action": "deny"},
+        {"address": "127.66.0.0/16", "action": "deny"},
+    ]
+    access = {
+        "rules": rules,
+        "blocklists": [str(tmp_path / "ads.txt")],
+        "allow_addresses": ["127.66.0.0/16"],
+    }
+    p = proxy(access=access, resolver={"servers": [server.address]})
+    urls = [f"http://{name}.test/" for name in ("a", "b", "c", "d", "e", "ads", "inner")]
+    urls += ["http://127.0.0.1:25/", "http://127.0.0.1/", "http://b.test:25/"]
+    c = client(p)
+    for url in urls:
+        assert c.get(url).status == 403, url
+    c.close()
+    ends = [
+        ("a", "rule_denied"), ("c", "rule_denied"), ("e", "rule_denied"), ("ads", "blocklist:ads"),
+        ("inner", "rule_denied"), ("127", "port_denied"), ("127", "address_denied")]
+    assert [(line.request.split("/")[2].split(".")[0], line.end) for line in p.access(7)] == ends
+    assert metric(p, "acl_denied") == 9
+    done = daemon.run("-c", p.config_path, "--explain", "127.0.0.1 GET http://a.test/")
+    assert "access.rules[3]; but denials are logged" in done.stdout
+
+
+@pytest.mark.parametrize("log", [None, "off"])
+def test_a_tunnel_that_a_reload_denies_is_logged(proxy, client, origin, log):
+    """Also one that would have been kept out of the log."""
+    o = origin()
+    p = proxy(access={"rules": [{"log": "off"}], "recheck_tunnels": "on"})
+    c = client(p)
+    assert c.connect_to(o.authority).status == 200
+    deny = {"action": "deny", **({"log": log} if log else {})}
+    p.reload(access={"rules": [{"log": "off"}, deny], "recheck_tunnels": "on"})
+    with pytest.raises(Closed) as end:
+        c.recv_some()
+    assert end.value.reset
+    p.stop()
+    with open(p.access_path, encoding="ascii") as lines:
+        assert [line.split()[-1] for line in lines] == ([] if log else ["rule_denied"])
+
+
 @BOTH
 def test_source(proxy, client, origin, names, method):
     """The first rule that sets it; a connection from another address is not used again."""
