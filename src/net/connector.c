@@ -46,15 +46,17 @@ static void *attempt_start(struct race *race, const struct addr *to, void *arg)
 {
 	struct connector *c = arg;
 	struct attempt *attempt = recycle_zero(sizeof(*attempt));
+	int error = ENOMEM;
 
 	if (attempt) {
 		attempt->race = race;
 		attempt->dial = dial_start(c->base, to, &c->source, attempt_on_dialled, attempt);
 		if (attempt->dial)
 			return attempt;
+		error = errno;
 	}
 	recycle_free(attempt);
-	errno = ENOMEM;
+	errno = error;
 	return NULL;
 }
 

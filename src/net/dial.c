@@ -5,6 +5,7 @@
 #include <event2/event_struct.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdbool.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -76,17 +77,30 @@ static void dial_on_event(evutil_socket_t fd, short what, void *arg)
 	done(connected, error, done_arg);
 }
 
+/* Whether it is this machine that cannot, whatever the address. */
+static bool dial_is_lack(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
 struct dial *dial_start(struct event_base *base, const struct addr *to, const struct source *source,
     dial_done_fn *done, void *arg)
 {
 	struct dial *d = recycle_zero(sizeof(*d));
+	int error;
 
 	if (!d)
 		return NULL;
 	d->done = done;
 	d->arg = arg;
 	d->fd = dial_connect(to, source);
-	d->error = d->fd < 0 ? errno : 0;
+	error = d->fd < 0 ? errno : 0;
+	d->error = error;
+	if (dial_is_lack(error)) {
+		recycle_free(d);
+		errno = error;
+		return NULL;
+	}
 	if (d->fd < 0) {
 		event_assign(&d->event, base, -1, 0, dial_on_event, d);
 		event_active(&d->event, EV_TIMEOUT, 1);

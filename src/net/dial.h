@@ -20,7 +20,8 @@ typedef void dial_done_fn(int fd, int error, void *arg);
 /*
  * Calls done exactly once, from the event loop: never from inside this call, and
  * not after dial_cancel, which closes the socket.  A connect that fails at once is
- * reported through done as well.  Returns NULL with errno set when out of memory.
+ * reported through done as well.  Returns NULL with errno set when the machine lacks what it takes
+ * to connect to anywhere: memory, descriptors.
  */
 struct dial *dial_start(struct event_base *base, const struct addr *to, const struct source *source,
     dial_done_fn *done, void *arg);

@@ -29,7 +29,7 @@ struct race_runner {
 };
 
 struct race {
-	struct event timer; /* the next may begin; also made active when nothing could be started */
+	struct event timer; /* the next may begin; also made active when the race is over */
 	struct event total_timer;
 	struct race_times times; /* total: what is left, since since_ms or while it stands still */
 	uint64_t since_ms;
@@ -43,6 +43,7 @@ struct race {
 	bool expecting;              /* more addresses may come */
 	bool due;                    /* nothing waited when the next could have begun */
 	int error;                   /* of the attempts that failed; 0: none */
+	int lacks;                   /* errno: why the next could not be started; 0: it could */
 	struct race_queue queues[2]; /* IPv4, IPv6 */
 };
 
@@ -54,8 +55,10 @@ static bool race_has_waiting(const struct race *race)
 
 static bool race_is_over(const struct race *race)
 {
-	return race->running_count == 0 && !race_has_waiting(race) &&
-	       (!race->expecting || race->tried == RACE_ATTEMPTS_MAX);
+	if (race->running_count > 0)
+		return false;
+	return race->lacks ||
+	       (!race_has_waiting(race) && (!race->expecting || race->tried == RACE_ATTEMPTS_MAX));
 }
 
 static void race_free(struct race *race)
@@ -155,42 +158,67 @@ static int race_start_clock(struct race *race)
 
 /* ---- attempts --------------------------------------------------------------------------- */
 
-static const struct addr *race_take(struct race *race)
+static struct addr race_take(struct race *race)
 {
 	struct race_queue *queue = &race->queues[race->turn];
 
 	if (queue->next == queue->count)
 		queue = &race->queues[!race->turn];
 	race->turn = queue == &race->queues[0];
-	return &queue->addrs[queue->next++];
+	return queue->addrs[queue->next++];
 }
 
-/* Start on the next address that lets itself be started on.  False when none does. */
+/* In front of its family, whose turn it is; the last gives up its place. */
+static void race_queue_first(struct race *race, const struct addr *to)
+{
+	struct race_queue *queue = &race->queues[to->family == AF_INET6];
+	size_t waiting;
+
+	if (queue->next > 0) {
+		queue->next--;
+	} else {
+		waiting = queue->count < RACE_ATTEMPTS_MAX ? queue->count : RACE_ATTEMPTS_MAX - 1;
+		memmove(&queue->addrs[1], &queue->addrs[0], waiting * sizeof(*to));
+		queue->count = waiting + 1;
+	}
+	queue->addrs[queue->next] = *to;
+	race->turn = to->family == AF_INET6;
+}
+
+/* Start on the next address.  False when none waits, or when it cannot be: then it waits on. */
 static bool race_try_next(struct race *race)
 {
-	while (race_has_waiting(race)) {
-		const struct addr *to = race_take(race);
-		void *handle = race->how->start(race, to, race->arg);
+	struct addr to;
+	void *handle;
 
-		race->tried++;
-		if (handle) {
-			race->running[race->running_count++] = (struct race_runner){handle, *to};
-			race->due = false;
-			race_arm(race);
-			if (!event_pending(&race->total_timer, EV_TIMEOUT, NULL))
-				(void)race_start_clock(race);
-			return true;
-		}
-		race_note(race, errno);
+	race->lacks = 0;
+	if (!race_has_waiting(race))
+		return false;
+	to = race_take(race);
+	handle = race->how->start(race, &to, race->arg);
+	if (!handle) {
+		race->lacks = errno;
+		race_queue_first(race, &to);
+		return false;
 	}
-	return false;
+	race->tried++;
+	race->running[race->running_count++] = (struct race_runner){handle, to};
+	race->due = false;
+	race_arm(race);
+	if (!event_pending(&race->total_timer, EV_TIMEOUT, NULL))
+		(void)race_start_clock(race);
+	return true;
 }
 
-/* Nothing is under way, and more addresses are expected: that is not our time. */
+/* Where nothing is under way, and more addresses are expected, that is not our time. */
 static void race_rest(struct race *race)
 {
 	uint64_t left, spent;
 
+	if (race->lacks) {
+		race_arm(race);
+		return;
+	}
 	race->due = true;
 	if (race->running_count > 0 || !event_pending(&race->total_timer, EV_TIMEOUT, NULL))
 		return;
@@ -217,7 +245,7 @@ static void race_go_on(struct race *race)
 	if (race_try_next(race))
 		return;
 	if (race_is_over(race))
-		race_lose(race, race->error);
+		race_lose(race, race->lacks ? race->lacks : race->error);
 	else
 		race_rest(race);
 }
@@ -259,23 +287,6 @@ static void race_queue(struct race *race, const struct addr *addrs, size_t count
 		if (queue->count < RACE_ATTEMPTS_MAX)
 			queue->addrs[queue->count++] = addrs[i];
 	}
-}
-
-/* In front of its family, whose turn it is; the last gives up its place. */
-static void race_queue_first(struct race *race, const struct addr *to)
-{
-	struct race_queue *queue = &race->queues[to->family == AF_INET6];
-	size_t waiting;
-
-	if (queue->next > 0) {
-		queue->next--;
-	} else {
-		waiting = queue->count < RACE_ATTEMPTS_MAX ? queue->count : RACE_ATTEMPTS_MAX - 1;
-		memmove(&queue->addrs[1], &queue->addrs[0], waiting * sizeof(*to));
-		queue->count = waiting + 1;
-	}
-	queue->addrs[queue->next] = *to;
-	race->turn = to->family == AF_INET6;
 }
 
 /* ---- for the owner ---------------------------------------------------------------------- */

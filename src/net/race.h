@@ -6,6 +6,9 @@
  * The next attempt begins when one fails or has been under way for `stagger`; two at
  * most are under way at once, six are made in all.  When two neither fail nor connect, the older
  * gives way in time for those that wait.  Knows nothing of sockets.
+ *
+ * What this machine lacks (descriptors, memory) is no fault of an address: that one is tried again
+ * when another attempt has ended, or after `stagger`; and where none is under way it is over.
  */
 #ifndef NET_RACE_H
 #define NET_RACE_H
@@ -21,9 +24,10 @@ struct race;
 
 struct race_attempt {
 	/*
-	 * Begin to connect and return a handle, or NULL with errno set.  The attempt
-	 * reports with race_won or race_lost, from the event loop, never from inside
-	 * start, and is gone from race's view by that.
+	 * Begin to connect and return a handle, or NULL with errno set when that is not
+	 * possible to anywhere: no descriptor, no memory.  The attempt reports with race_won or
+	 * race_lost, from the event loop, never from inside start, and is gone from race's view by
+	 * that.
 	 */
 	void *(*start)(struct race *race, const struct addr *to, void *arg);
 	void (*cancel)(void *handle, void *arg);
@@ -36,7 +40,7 @@ struct race_times {
 /*
  * The winner's handle is the callee's; `address` is where it connected to; all others are
  * cancelled.  When none won: NULL, and error is the errno of the failure that tells most, the
- * last one of these (ETIMEDOUT when time ran out).
+ * last one of these (ETIMEDOUT when time ran out), or that of start where it was that.
  */
 typedef void race_done_fn(void *winner, const struct addr *address, int error, void *arg);
 

@@ -84,7 +84,6 @@ static void approach_on_dialled(int fd, const struct addr *address, int error, v
 	const struct route *to = a->plan.route;
 
 	a->connector = NULL;
-	approach_note(a, address);
 	if (fd < 0) {
 		result.fail = route_unreachable(error);
 	} else if (to->target.form == TARGET_AUTHORITY) {
@@ -97,6 +96,9 @@ static void approach_on_dialled(int fd, const struct addr *address, int error, v
 		else
 			result.fail = route_unreachable(errno);
 	}
+	/* That we lack descriptors or memory says nothing of the addresses. */
+	if (fd >= 0 || result.fail != FAIL_NO_MEMORY)
+		approach_note(a, address);
 	approach_finish(a, &result);
 }
 

@@ -104,6 +104,28 @@ def test_an_exchange_that_gets_no_descriptor_is_told_so(proxy, origin, client):
     assert [line.end for line in p.access(3)] == ["ok", "no_memory", "ok"]
 
 
+@pytest.mark.parametrize("first,second", [("127.0.0.2", "127.0.0.3"), ("127.0.0.3", "127.0.0.2")])
+def test_the_winner_is_remembered_whatever_is_lacking(proxy, origin, client, names, first, second):
+    o = origin(host=first)
+    server = names("127.0.0.2 a.test\n127.0.0.3 a.test\n")
+    p = proxy(workers=1, resolver={"servers": [server.address], "ttl_min": 60},
+              access={"allow_addresses": ["127.0.0.2/31"], "connect_ports": ["1-65535"]})
+    authority = f"a.test:{o.port}"
+    clients = [client(p) for _ in range(3)]
+    assert clients[0].connect_to(authority).status == 200
+    origin(host=second, port=o.port)
+    assert [c.get("/").status for c in clients[1:]] == [200, 200]
+    set_limit(p, p.descriptors())
+    assert clients[1].connect_to(authority).status == 503
+    set_limit(p, 4096)
+    assert clients[2].connect_to(authority).status == 200
+    for c in clients:
+        c.close()
+    lines = [line for line in p.access(5) if line.request.startswith("CONNECT")]
+    at = f"{first}:{o.port}"
+    assert sorted((x.end, x.destination) for x in lines) == [("no_memory", "-"), ("ok", at), ("ok", at)]
+
+
 def test_idle_connections_to_origins_are_given_back(proxy, origin, client, crowd):
     o = origin()
     p = proxy(limits={"pool_idle": 3600})

@@ -197,19 +197,19 @@ static void test_no_descriptors(void **state)
 	struct event_base *base = event_base_new();
 	struct addr to = must_parse("127.0.0.1", 1);
 	struct rlimit old, none;
-	struct caller c;
+	struct caller c = {0};
 
 	(void)state;
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
 	none = old;
 	none.rlim_cur = 0;
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
-	caller_start(&c, base, &to, &anywhere);
+	errno = 0;
+	assert_null(dial_start(base, &to, &anywhere, caller_on_done, &c));
+	assert_int_equal(errno, EMFILE);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
 	assert_int_equal(event_base_dispatch(base), 1);
-	assert_int_equal(c.done, 1);
-	assert_int_equal(c.fd, -1);
-	assert_int_equal(c.error, EMFILE);
+	assert_int_equal(c.done, 0);
 	event_base_free(base);
 }
 
