@@ -30,16 +30,10 @@ struct list {
 	const void *names;
 };
 
-/* Which prefix lengths networks have: bits by length. */
-struct lengths {
-	bool v4[33], v6[129];
-};
-
 struct rulebook {
 	struct rule *rules;
 	size_t count, room;
 	struct catalog *catalog;
-	struct lengths clients, addresses;
 	const struct zone *zones[RULEBOOK_ZONES_MAX];
 	size_t zone_count;
 	struct list lists[RULEBOOK_LISTS_MAX];
@@ -96,27 +90,23 @@ int rulebook_add(struct rulebook *book, const struct rule *rule)
 	return 0;
 }
 
-/* The first bits of an address behind their number: as many as a network has. */
-static struct slice network_key(const struct addr *a, unsigned bits, char out[17])
+/* So that no network of one family has a place of the other. */
+static void place_of(const struct addr *a, uint8_t out[CATALOG_PLACE_LEN])
 {
-	const char *bytes = (const char *)&a->ip;
-	size_t len = (bits + 7) / 8;
+	size_t len = a->family == AF_INET ? sizeof(a->ip.v4) : sizeof(a->ip.v6);
 
-	out[0] = (char)(a->family == AF_INET ? bits : bits + 64);
-	memcpy(out + 1, bytes, len);
-	if (bits % 8 != 0)
-		out[len] = (char)(out[len] & 0xff << (8 - bits % 8));
-	return (struct slice){out, len + 1};
+	memset(out, 0, CATALOG_PLACE_LEN);
+	out[0] = a->family == AF_INET ? 4 : 6;
+	memcpy(out + 1, &a->ip, len);
 }
 
-static int add_network(
-    struct rulebook *book, enum kind kind, struct lengths *lengths, const struct network *network)
+static int add_network(struct rulebook *book, enum kind kind, const struct network *network)
 {
 	struct network plain = network_unmapped(network);
-	char key[17];
+	uint8_t place[CATALOG_PLACE_LEN];
 
-	(plain.base.family == AF_INET ? lengths->v4 : lengths->v6)[plain.bits] = true;
-	return catalog_add(book->catalog, (uint8_t)kind, network_key(&plain.base, plain.bits, key),
+	place_of(&plain.base, place);
+	return catalog_add_network(book->catalog, (uint8_t)kind, place, (uint8_t)(8 + plain.bits),
 	    (uint32_t)(book->count - 1));
 }
 
@@ -168,7 +158,7 @@ static int add_address(struct rulebook *book, const struct rule_value *value)
 {
 	if (value->network.base.family == 0)
 		return add_special(book, value->special);
-	return add_network(book, KIND_NETWORK, &book->addresses, &value->network);
+	return add_network(book, KIND_NETWORK, &value->network);
 }
 
 static int add_time(struct rulebook *book, const struct rule_value *value)
@@ -196,7 +186,7 @@ int rulebook_add_value(struct rulebook *book, const struct rule_value *value)
 	book->rules[book->count - 1].conditions |= 1U << value->condition;
 	switch (value->condition) {
 	case RULE_CLIENT:
-		return add_network(book, KIND_CLIENT, &book->clients, &value->network);
+		return add_network(book, KIND_CLIENT, &value->network);
 	case RULE_USER:
 		return add_text(book, KIND_USER, value->text);
 	case RULE_GROUP:
@@ -277,25 +267,20 @@ static void mark_byte(const struct rulebook *book, enum kind kind, unsigned byte
 	catalog_mark(book->catalog, (uint8_t)kind, (struct slice){&key, 1}, bits);
 }
 
-static void mark_networks(const struct rulebook *book, enum kind kind,
-    const struct lengths *lengths, const struct addr *a, uint64_t *bits)
+static void mark_networks(
+    const struct rulebook *book, enum kind kind, const struct addr *a, uint64_t *bits)
 {
-	const bool *used = a->family == AF_INET ? lengths->v4 : lengths->v6;
-	unsigned max = a->family == AF_INET ? 32 : 128;
-	char key[17];
+	uint8_t place[CATALOG_PLACE_LEN];
 
-	for (unsigned length = 0; length <= max; length++) {
-		if (used[length])
-			catalog_mark(
-			    book->catalog, (uint8_t)kind, network_key(a, length, key), bits);
-	}
+	place_of(a, place);
+	catalog_mark_networks(book->catalog, (uint8_t)kind, place, bits);
 }
 
 static void mark_client(const struct rulebook *book, const struct acl_facts *facts, uint64_t *bits)
 {
 	struct addr plain = addr_unmapped(facts->client);
 
-	mark_networks(book, KIND_CLIENT, &book->clients, &plain, bits);
+	mark_networks(book, KIND_CLIENT, &plain, bits);
 }
 
 static void mark_user(const struct rulebook *book, const struct acl_facts *facts, uint64_t *bits)
@@ -329,9 +314,9 @@ static void mark_address(const struct rulebook *book, const struct acl_facts *fa
 {
 	struct addr plain = addr_unmapped(facts->address), carried;
 
-	mark_networks(book, KIND_NETWORK, &book->addresses, &plain, bits);
+	mark_networks(book, KIND_NETWORK, &plain, bits);
 	if (special_carries(&plain, &carried))
-		mark_networks(book, KIND_NETWORK, &book->addresses, &carried, bits);
+		mark_networks(book, KIND_NETWORK, &carried, bits);
 	mark_byte(book, KIND_SPECIAL, special_of(&plain), bits);
 }
 

@@ -135,6 +135,19 @@ static void make_wide(struct making *m)
 	add_text(m, RULE_METHOD, "POST");
 }
 
+/* Networks of all lengths, each within all that are shorter. */
+static void make_nested(struct making *m)
+{
+	struct rule_value value = {
+	    .condition = RULE_CLIENT, .network = {{.family = AF_INET6}, (uint8_t)(m->i % 129)}};
+
+	add_rule(m);
+	add_value(m, &value);
+	value.condition = RULE_ADDRESS;
+	add_value(m, &value);
+	add_text(m, RULE_METHOD, "POST");
+}
+
 static const struct kind {
 	const char *name;
 	void (*make)(struct making *m);
@@ -142,6 +155,7 @@ static const struct kind {
     {"usual", make_usual},
     {"all but one condition holds", make_near},
     {"values of all lengths", make_wide},
+    {"networks of all lengths", make_nested},
 };
 
 /* ---- measuring -------------------------------------------------------------------------- */
@@ -190,6 +204,7 @@ static double judge_us(const struct kind *kind, size_t rules)
 	    .method = SLICE("GET"),
 	    .listener = "lan",
 	    .now = 1704110400};
+	bool six = kind->make == make_wide || kind->make == make_nested;
 	double us;
 
 	ensure(acl != NULL && m.book != NULL);
@@ -199,9 +214,8 @@ static double judge_us(const struct kind *kind, size_t rules)
 	acl_set_rules(acl, m.book);
 	for (size_t i = 0; i < sizeof(host); i++)
 		host[i] = i % 2 ? '.' : 'a';
-	ensure(addr_parse(kind->make == make_wide ? SLICE("::") : SLICE("192.168.1.5"), &client) ==
-		   0 &&
-	       addr_parse(kind->make == make_wide ? SLICE("::") : SLICE("8.8.8.8"), &address) == 0);
+	ensure(addr_parse(six ? SLICE("::") : SLICE("192.168.1.5"), &client) == 0 &&
+	       addr_parse(six ? SLICE("::") : SLICE("8.8.8.8"), &address) == 0);
 	acl_add_special(acl, ~0U);
 	us = measure(acl, &facts);
 	acl_free(acl);
