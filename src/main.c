@@ -139,7 +139,7 @@ int main(int argc, char **argv)
 		return EX_CONFIG;
 	}
 	if (options.question.request) {
-		status = explain_run(config, options.path ? options.path : "defaults",
+		status = explain_run(config, options.path ? options.path : "the built-in defaults",
 		    &options.question, stdout, stderr);
 		config_unref(config);
 		return status;
