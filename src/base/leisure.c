@@ -8,6 +8,9 @@
 #define BURST_NS UINT64_C(30000)
 #define PAUSE_NS 500000
 
+/* Some 10 ms: behind all others it would wait for long on a busy machine, for next to nothing. */
+#define BURSTS_IN_FRONT 300
+
 /* The process has something to do when its other threads run for a 50th of the time. */
 #define BUSY_SHARE 50
 
@@ -36,12 +39,11 @@ static bool is_busy(struct leisure *l, uint64_t now)
 }
 
 /* Of the calling thread.  Where it is not allowed, the work is done all the same. */
-static void step_back(struct leisure *l)
+static void step_back(void)
 {
 	const struct sched_param none = {0};
 
 	(void)sched_setscheduler(0, SCHED_IDLE, &none);
-	l->stepped_back = true;
 }
 
 bool leisure_stride(struct leisure *l)
@@ -53,11 +55,11 @@ bool leisure_stride(struct leisure *l)
 		return true;
 	if (l->stop != NULL && atomic_load_explicit(l->stop, memory_order_relaxed))
 		return false;
-	if (!l->stepped_back)
-		step_back(l);
 	now = clock_ns(CLOCK_MONOTONIC);
 	if (now - l->since_ns < BURST_NS)
 		return true;
+	if (++l->bursts == BURSTS_IN_FRONT)
+		step_back();
 	if (is_busy(l, now))
 		nanosleep(&pause, NULL);
 	l->since_ns = clock_ns(CLOCK_MONOTONIC);

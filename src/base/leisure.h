@@ -1,11 +1,11 @@
 /*
  * leisure -- work of seconds, done in a thread of its own while others serve requests.
  *
- * The thread steps back behind all others (SCHED_IDLE), and works in short bursts with long pauses
- * when the process has something else to do: a second's work then takes twenty.  The pauses are
- * what counts.  To the kernel (Linux 6.18) a CPU that runs such a thread has something to do, so
- * that it does not fetch the threads that wait for another CPU until the next tick; without pauses
- * one of 100 requests waited for milliseconds.
+ * The thread works in short bursts, with long pauses when the process has something else to do: a
+ * second's work then takes twenty.  When it is not done soon it steps back behind all others, too
+ * (SCHED_IDLE).  The pauses are what counts.  To the kernel (Linux 6.18) a CPU that runs such a
+ * thread has something to do, so that it does not fetch the threads that wait for another CPU until
+ * the next tick; without pauses one of 100 requests waited for milliseconds.
  */
 #ifndef BASE_LEISURE_H
 #define BASE_LEISURE_H
@@ -19,8 +19,7 @@
 /* One of a thread.  All zero but stop, borrowed, which may be NULL. */
 struct leisure {
 	const atomic_bool *stop;
-	unsigned steps;
-	bool stepped_back;
+	unsigned steps, bursts;
 	uint64_t since_ns;            /* a burst's beginning */
 	uint64_t asked_ns, others_ns; /* when it last saw how long other threads have run */
 };
