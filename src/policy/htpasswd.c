@@ -382,3 +382,11 @@ bool htpasswd_is_in_group(const struct htpasswd_user *user, const char *group)
 	return user->group_count > 0 && bsearch(group, user->groups, user->group_count,
 					    sizeof(user->groups[0]), compare_group) != NULL;
 }
+
+bool htpasswd_has_group(const struct htpasswd *table, const char *group)
+{
+	for (size_t i = 0; i < table->count; i++)
+		if (htpasswd_is_in_group(&table->users[i], group))
+			return true;
+	return false;
+}

@@ -60,4 +60,7 @@ size_t htpasswd_count(const struct htpasswd *table);
 
 bool htpasswd_is_in_group(const struct htpasswd_user *user, const char *group);
 
+/* Whether any user is.  Looks at one after the other. */
+bool htpasswd_has_group(const struct htpasswd *table, const char *group);
+
 #endif

@@ -120,8 +120,9 @@ static struct config *parse(struct text *text, const char *name, const struct lo
 		load_refuse_memory(&l);
 		return NULL;
 	}
-	if (load_text(&l, text) < 0 || load_defaults(&l) < 0 || finish(&l) < 0 ||
-	    (help != NULL && (users_load(&l) < 0 || lists_load(&l) < 0))) {
+	if (load_text(&l, text) < 0 || load_defaults(&l) < 0 ||
+	    (help != NULL && users_load(&l) < 0) || finish(&l) < 0 ||
+	    (help != NULL && lists_load(&l) < 0)) {
 		config_unref(l.config);
 		return NULL;
 	}

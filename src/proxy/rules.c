@@ -8,6 +8,7 @@
 #include "base/zone.h"
 #include "http/target.h"
 #include "policy/acl.h"
+#include "policy/htpasswd.h"
 #include "policy/nameset.h"
 #include "policy/special.h"
 #include "proxy/hostfile.h"
@@ -22,18 +23,26 @@ struct reader {
 	const struct clause *clause;
 	unsigned number;
 	const struct zone *zone;
+	bool warned;                    /* of somebody whom nobody knows; of the first only */
 	char host[TARGET_HOST_MAX + 1]; /* a value's, in lower case */
 };
 
 /* What a value of a condition may be.  Its text is filled in: all is borrowed.  0 or -1. */
 typedef int value_fn(struct reader *r, const char *text, struct rule_value *ret);
 
+/* part may be NULL: the rule as a whole. */
+static void rule_part_name(
+    const struct reader *r, const struct clause_part *part, char *out, size_t size)
+{
+	snprintf(out, size, "access.rules[%u]%s%.40s", r->number, part ? "." : "",
+	    part ? part->name : "");
+}
+
 static int refuse(const struct reader *r, const struct clause_part *part, const char *must)
 {
 	char name[80];
 
-	snprintf(name, sizeof(name), "access.rules[%u]%s%.40s", r->number, part ? "." : "",
-	    part ? part->name : "");
+	rule_part_name(r, part, name, sizeof(name));
 	return load_refuse(r->l, part ? part->line : r->clause->line, name, "%s", must);
 }
 
@@ -362,6 +371,25 @@ static int check_users(const struct reader *r, const struct clause_part *part, u
 	return 0;
 }
 
+/* A name that was mistyped, or is of somebody who has gone. */
+static void note_stranger(
+    struct reader *r, const struct clause_part *part, const struct rule_value *value)
+{
+	const struct htpasswd *users = r->l->config->auth.table;
+	bool is_user = value->condition == RULE_USER;
+	char name[80], shown[80];
+
+	if (users == NULL || r->warned || (!is_user && value->condition != RULE_GROUP) ||
+	    (is_user ? htpasswd_find(users, value->text) != NULL
+		     : htpasswd_has_group(users, value->text.ptr)))
+		return;
+	r->warned = true;
+	rule_part_name(r, part, name, sizeof(name));
+	log_escape(shown, sizeof(shown), value->text.ptr, value->text.len);
+	log_warning("%s:%u: %s: %s \"%s\": that matches nobody", r->l->file, part->line, name,
+	    is_user ? "there is no user" : "nobody is in a group", shown);
+}
+
 static int read_condition(
     struct reader *r, const struct clause_part *part, const struct condition *condition)
 {
@@ -378,6 +406,7 @@ static int read_condition(
 		} else if (condition->value(r, part->values[i], &value) < 0) {
 			return refuse_value(r, part, condition->expects, part->values[i]);
 		}
+		note_stranger(r, part, &value);
 		if (rulebook_add_value(r->book, &value) < 0)
 			return load_refuse_memory(r->l);
 	}

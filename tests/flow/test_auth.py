@@ -377,6 +377,28 @@ def test_groups_with_strangers_are_warned_of(guarded, client, origin, tmp_path):
     assert client(p).get(origin().url(), [ANNA]).status == 200
 
 
+@pytest.mark.parametrize(
+    "condition, says",
+    [
+        ({"user": ["anna", "ana"]}, r'rules\[1\].user: there is no user "ana": that matches nobody'),
+        ({"group": ["staff", "stuff"]}, r'rules\[1\].group: nobody is in a group "stuff": that matches'),
+        ({"user": "anna", "group": "staff"}, None),
+    ],
+    ids=["user", "group", "known"],
+)
+def test_rules_for_strangers_are_warned_of(guarded, client, origin, tmp_path, condition, says):
+    groups = tmp_path / "groups"
+    groups.write_text("staff: anna\nempty:\n")
+    # Of several the first: the file may be one that somebody else keeps.
+    rules = [{**condition, "action": "allow"}, {"user": "nobody", "action": "deny"}][: 1 + (says is not None)]
+    p = guarded({"groups": str(groups)}, access={"rules": rules})
+    if says:
+        p.wait_line(r"warning: \S+penstock.conf:\d+: access." + says)
+    assert client(p).get(origin().url(), [ANNA]).status == 200
+    p.stop()
+    assert sum("matches nobody" in line for line in p.lines) == (says is not None)
+
+
 # ---- failures -----------------------------------------------------------------------------------
 
 FAILURE = r'warning: authentication failure from {} for user "{}"$'
