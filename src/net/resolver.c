@@ -2,49 +2,28 @@
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
 
-#include "base/map.h"
 #include "base/metrics.h"
 #include "net/cache.h"
 #include "net/dns.h"
+#include "net/lookup.h"
 #include "net/name.h"
-#include "net/order.h"
-
-#define LOOKUPS_MAX 4096 /* names looked up at a time, those waiting for a turn included */
-#define DELAY_US 50000   /* RFC 8305 3, "Resolution Delay" */
-#define HALF_S_MIN 1     /* a half is told for so long, lest every request asks a silent server */
 
 _Static_assert(RESOLVER_ADDRS_MAX == 2 * RECORD_ADDRS_MAX, "an answer holds both families");
-_Static_assert(RESOLVER_ADDRS_MAX <= ORDER_MAX, "an answer can be put in order");
 
 TAILQ_HEAD(query_list, resolver_query);
 
-/* A name that is being asked for, and who wants to know. */
-struct lookup {
-	struct resolver *resolver;
-	struct ask *ask;
-	unsigned generation;
-	struct query_list askers;
-	struct event delay;
-	struct answer *half; /* the addresses of one family, the other is being asked for */
-	bool telling;        /* the half may be told */
-	bool retired;        /* too old for those who ask now: not the name's lookup any more */
-	TAILQ_ENTRY(lookup) link; /* then */
-	struct name name;
-};
-
-TAILQ_HEAD(lookup_list, lookup);
-
-/* One asker: of a lookup until all is known, and among the ready when there is something to tell.
- */
+/* One who asked: among the ready when there is something to tell. */
 struct resolver_query {
 	TAILQ_ENTRY(resolver_query) link, ready_link;
 	struct resolver *resolver;
-	struct lookup *lookup;       /* NULL: all is known */
-	enum resolver_status status; /* then, and the addresses, if any */
+	struct lookup_asker asker;
+	bool more;                   /* the answer is one half of all */
+	enum resolver_status status; /* and the addresses, if any */
 	struct answer *answer;
 	sa_family_t told; /* the family of the half that was told; 0: none */
 	bool ready;
@@ -55,13 +34,9 @@ struct resolver_query {
 struct resolver {
 	struct dns *dns;
 	struct cache *cache;
-	struct map *lookups; /* name to lookup; never full, so it drops nothing by itself */
-	struct lookup_list retired;
-	size_t retired_count;
-	sa_family_t awaited;
+	struct lookups *lookups;
 	struct metrics *metrics;
-	struct query_list ready;
-	struct event_base *base;
+	struct query_list queries, ready;
 	struct event deliver;
 	struct addr known[RESOLVER_ADDRS_MAX]; /* what resolver_peek has lent out */
 };
@@ -84,20 +59,11 @@ static void query_unready(struct resolver_query *q)
 	q->ready = false;
 }
 
-/* All is known.  Takes the reference; answer may be NULL. */
-static void query_finish(
-    struct resolver_query *q, enum resolver_status status, struct answer *answer)
-{
-	q->lookup = NULL;
-	q->status = status;
-	q->answer = answer;
-	query_ready(q);
-}
-
-/* Of no lookup any more. */
 static void query_free(struct resolver_query *q)
 {
+	lookup_leave(&q->asker);
 	query_unready(q);
+	TAILQ_REMOVE(&q->resolver->queries, q, link);
 	answer_unref(q->answer);
 	free(q);
 }
@@ -106,10 +72,10 @@ static void query_free(struct resolver_query *q)
 static void query_fill(
     struct resolver_query *q, struct resolver_answer *answer, struct addr addrs[RESOLVER_ADDRS_MAX])
 {
-	const struct answer *a = q->lookup ? q->lookup->half : q->answer;
+	const struct answer *a = q->answer;
 
-	*answer = (struct resolver_answer){.addrs = addrs, .more = q->lookup != NULL};
-	answer->status = q->lookup || q->told ? RESOLVER_OK : q->status;
+	*answer = (struct resolver_answer){.addrs = addrs, .more = q->more};
+	answer->status = q->told ? RESOLVER_OK : q->status;
 	for (size_t i = 0; a && i < a->count; i++)
 		if (a->addrs[i].family != q->told)
 			addrs[answer->count++] = a->addrs[i];
@@ -142,61 +108,6 @@ static void resolver_on_deliver(evutil_socket_t fd, short what, void *arg)
 	done(&answer, done_arg);
 }
 
-/* Askers still on it are dropped without a word. */
-static void lookup_free(struct lookup *l)
-{
-	struct resolver_query *q;
-
-	while ((q = TAILQ_FIRST(&l->askers))) {
-		TAILQ_REMOVE(&l->askers, q, link);
-		query_free(q);
-	}
-	event_del(&l->delay);
-	answer_unref(l->half);
-	free(l);
-}
-
-static void lookup_on_drop(void *value, void *arg)
-{
-	(void)arg;
-	lookup_free(value);
-}
-
-static void lookup_tell_half(struct lookup *l)
-{
-	struct resolver_query *q;
-
-	l->telling = true;
-	for (q = TAILQ_FIRST(&l->askers); q; q = TAILQ_NEXT(q, link))
-		query_ready(q);
-}
-
-static void lookup_on_delay(evutil_socket_t fd, short what, void *arg)
-{
-	(void)fd;
-	(void)what;
-	lookup_tell_half(arg);
-}
-
-/* One family is known.  Out of memory: its addresses are told with the other's. */
-static void lookup_half_known(struct lookup *l, const struct record *record)
-{
-	static const struct timeval delay = {0, DELAY_US};
-
-	if (record->status != RECORD_OK)
-		return;
-	l->half = answer_new(RECORD_OK, record->addrs, record->count);
-	if (!l->half)
-		return;
-	l->half->generation = l->generation;
-	l->half->expires_ms = cache_expiry_ms(l->resolver->cache, record, HALF_S_MIN);
-	order_addrs(l->half->addrs, l->half->count);
-	if (record->addrs[0].family == l->resolver->awaited)
-		lookup_tell_half(l);
-	else
-		event_add(&l->delay, &delay);
-}
-
 static enum resolver_status status_of(enum record_status status)
 {
 	static const enum resolver_status statuses[] = {
@@ -211,127 +122,41 @@ static enum resolver_status status_of(enum record_status status)
 	return statuses[status];
 }
 
-static void lookup_unlist(struct lookup *l)
+static struct resolver_query *query_of(struct lookup_asker *asker)
 {
-	struct resolver *r = l->resolver;
-
-	if (l->retired) {
-		TAILQ_REMOVE(&r->retired, l, link);
-		r->retired_count--;
-	} else {
-		map_take(r->lookups, l->name.text, l->name.len);
-	}
+	return (struct resolver_query *)(void *)((char *)asker -
+						 offsetof(struct resolver_query, asker));
 }
 
-/* It began before a change, or its half has been told for as long as that may be believed. */
-static bool lookup_is_old(const struct lookup *l)
+static void query_on_told(struct lookup_asker *asker, struct answer *answer, bool more)
 {
-	const struct cache *c = l->resolver->cache;
+	struct resolver_query *q = query_of(asker);
 
-	return l->generation != cache_generation(c) || (l->half && !cache_is_good(c, l->half));
+	answer_unref(q->answer);
+	q->answer = answer_ref(answer);
+	q->status = answer ? status_of(answer->status) : RESOLVER_NO_MEMORY;
+	q->more = more;
+	query_ready(q);
 }
 
-/* What it tells, or will tell, is no answer to who asks now; it goes on for those it has. */
-static void lookup_retire(struct lookup *l)
-{
-	struct resolver *r = l->resolver;
-
-	lookup_unlist(l);
-	l->retired = true;
-	TAILQ_INSERT_TAIL(&r->retired, l, link);
-	r->retired_count++;
-}
-
-/* Both are known. */
-static void lookup_finish(struct lookup *l, const struct record *ipv4, const struct record *ipv6)
-{
-	struct resolver *r = l->resolver;
-	enum record_status outcome = record_outcome(ipv4, ipv6);
-	enum resolver_status status = status_of(outcome);
-	struct addr addrs[RESOLVER_ADDRS_MAX];
-	size_t count = ipv6->count + ipv4->count;
-	struct resolver_query *q;
-	struct answer *answer;
-
-	memcpy(addrs, ipv6->addrs, ipv6->count * sizeof(addrs[0]));
-	memcpy(addrs + ipv6->count, ipv4->addrs, ipv4->count * sizeof(addrs[0]));
-	order_addrs(addrs, count);
-	lookup_unlist(l);
-	answer = answer_new(outcome, addrs, count);
-	if (answer)
-		answer->generation = l->generation;
-	else
-		status = RESOLVER_NO_MEMORY;
-	if (answer && !l->retired)
-		cache_put(r->cache, &l->name, answer, ipv4, ipv6);
-	while ((q = TAILQ_FIRST(&l->askers))) {
-		TAILQ_REMOVE(&l->askers, q, link);
-		query_finish(q, status, answer_ref(answer));
-	}
-	answer_unref(answer);
-	lookup_free(l);
-}
-
-static void lookup_on_answer(const struct dns_answer *answer, void *arg)
-{
-	struct lookup *l = arg;
-
-	if (answer->more)
-		lookup_half_known(l, answer->ipv6_known ? &answer->ipv6 : &answer->ipv4);
-	else
-		lookup_finish(l, &answer->ipv4, &answer->ipv6);
-}
-
-/* Returns NULL when out of memory. */
-static struct lookup *lookup_start(struct resolver *r, const struct name *name)
-{
-	struct lookup *l = calloc(1, sizeof(*l));
-
-	if (!l)
-		return NULL;
-	l->resolver = r;
-	l->generation = cache_generation(r->cache);
-	l->name = *name;
-	TAILQ_INIT(&l->askers);
-	event_assign(&l->delay, r->base, -1, 0, lookup_on_delay, l);
-	if (map_put(r->lookups, name->text, name->len, l) != 0) {
-		free(l);
-		return NULL;
-	}
-	l->ask = dns_ask(r->dns, l->name.text, lookup_on_answer, l);
-	if (!l->ask) {
-		map_take(r->lookups, name->text, name->len);
-		free(l);
-		return NULL;
-	}
-	return l;
-}
-
-/* Join the lookup of the name, or start it.  Returns -1 when out of memory. */
-static int query_join(struct resolver_query *q, const struct name *name)
+/* Have the name asked for.  Returns -1 when out of memory. */
+static int query_ask(struct resolver_query *q, const struct name *name)
 {
 	struct resolver *r = q->resolver;
-	struct lookup *l = map_get(r->lookups, name->text, name->len);
 
-	if (l && lookup_is_old(l)) {
-		lookup_retire(l);
-		l = NULL;
-	}
-	if (!l && map_count(r->lookups) + r->retired_count >= LOOKUPS_MAX) {
+	switch (lookup_join(r->lookups, name, &q->asker)) {
+	case LOOKUP_JOINED:
+		return 0;
+	case LOOKUP_FULL:
 		if (r->metrics)
 			metrics_add(r->metrics, METRIC_LOOKUPS_REFUSED, 1);
-		query_finish(q, RESOLVER_BUSY, NULL);
-		return 0;
-	}
-	if (!l)
-		l = lookup_start(r, name);
-	if (!l)
-		return -1;
-	q->lookup = l;
-	TAILQ_INSERT_TAIL(&l->askers, q, link);
-	if (l->telling)
+		q->status = RESOLVER_BUSY;
 		query_ready(q);
-	return 0;
+		return 0;
+	case LOOKUP_NO_MEMORY:
+		break;
+	}
+	return -1;
 }
 
 /* What can be told without waiting; else false, and *ret_name is what to ask for. */
@@ -389,6 +214,11 @@ static struct cache_options cache_options_of(const struct resolver_options *opti
 	};
 }
 
+static void resolver_await(struct resolver *r, const struct resolver_options *options)
+{
+	lookups_await(r->lookups, options->awaited ? options->awaited : AF_INET6);
+}
+
 struct resolver *resolver_new(
     struct event_base *base, const struct resolver_options *options, const char **ret_error)
 {
@@ -399,20 +229,20 @@ struct resolver *resolver_new(
 	*ret_error = "out of memory";
 	if (!r)
 		return NULL;
+	TAILQ_INIT(&r->queries);
 	TAILQ_INIT(&r->ready);
-	TAILQ_INIT(&r->retired);
 	event_assign(&r->deliver, base, -1, 0, resolver_on_deliver, r);
-	r->base = base;
-	r->awaited = options->awaited ? options->awaited : AF_INET6;
 	r->metrics = options->metrics;
-	r->lookups = map_new(LOOKUPS_MAX, lookup_on_drop, NULL);
 	r->cache = cache_new(&cache);
-	if (r->lookups && r->cache)
+	if (r->cache)
 		r->dns = dns_new(base, &dns, ret_error);
-	if (!r->dns) {
+	if (r->dns)
+		r->lookups = lookups_new(base, r->dns, r->cache, query_on_told);
+	if (!r->lookups) {
 		resolver_free(r);
 		return NULL;
 	}
+	resolver_await(r, options);
 	return r;
 }
 
@@ -424,7 +254,7 @@ int resolver_configure(
 
 	if (dns_configure(r->dns, &dns, ret_error) != 0)
 		return -1;
-	r->awaited = options->awaited ? options->awaited : AF_INET6;
+	resolver_await(r, options);
 	*ret_error = "out of memory";
 	cache_void(r->cache);
 	return cache_configure(r->cache, &cache);
@@ -432,23 +262,16 @@ int resolver_configure(
 
 void resolver_free(struct resolver *r)
 {
-	struct resolver_query *q;
-	struct lookup *l;
+	struct resolver_query *q, *next;
 
 	if (!r)
 		return;
-	dns_free(r->dns);
-	if (r->lookups)
-		map_free(r->lookups);
-	while ((l = TAILQ_FIRST(&r->retired))) {
-		TAILQ_REMOVE(&r->retired, l, link);
-		lookup_free(l);
-	}
-	while ((q = TAILQ_FIRST(&r->ready))) {
-		TAILQ_REMOVE(&r->ready, q, ready_link);
-		q->ready = false;
+	for (q = TAILQ_FIRST(&r->queries); q; q = next) {
+		next = TAILQ_NEXT(q, link);
 		query_free(q);
 	}
+	dns_free(r->dns);
+	lookups_free(r->lookups);
 	event_del(&r->deliver);
 	cache_free(r->cache);
 	free(r);
@@ -466,11 +289,12 @@ struct resolver_query *resolver_lookup(
 	q->resolver = r;
 	q->done = done;
 	q->arg = arg;
+	TAILQ_INSERT_TAIL(&r->queries, q, link);
 	if (resolver_known(r, name, &to_ask, &known)) {
-		struct answer *a = answer_new(RECORD_OK, known.addrs, known.count);
-
-		query_finish(q, a ? known.status : RESOLVER_NO_MEMORY, a);
-	} else if (query_join(q, &to_ask) != 0) {
+		q->answer = answer_new(RECORD_OK, known.addrs, known.count);
+		q->status = q->answer ? known.status : RESOLVER_NO_MEMORY;
+		query_ready(q);
+	} else if (query_ask(q, &to_ask) != 0) {
 		query_free(q);
 		return NULL;
 	}
@@ -479,16 +303,7 @@ struct resolver_query *resolver_lookup(
 
 void resolver_cancel(struct resolver_query *q)
 {
-	struct lookup *l = q->lookup;
-
-	if (l)
-		TAILQ_REMOVE(&l->askers, q, link);
 	query_free(q);
-	/* Once the servers have been asked, the answer is kept for whoever asks next. */
-	if (l && TAILQ_EMPTY(&l->askers) && dns_forget(l->ask)) {
-		lookup_unlist(l);
-		lookup_free(l);
-	}
 }
 
 bool resolver_peek(struct resolver *r, struct slice name, struct resolver_answer *ret_answer)
