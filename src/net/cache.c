@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/map.h"
 #include "net/name.h"
@@ -12,15 +11,6 @@ struct cache {
 	unsigned generation; /* answers of an older one are not used */
 	struct cache_options options;
 };
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	/* Goes on while the machine sleeps, as TTLs do. */
-	clock_gettime(CLOCK_BOOTTIME, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 struct answer *answer_new(enum record_status status, const struct addr *addrs, size_t count)
 {
@@ -102,7 +92,7 @@ unsigned cache_generation(const struct cache *c)
 
 bool cache_is_good(const struct cache *c, const struct answer *a)
 {
-	return a->generation == c->generation && a->expires_ms > now_ms();
+	return a->generation == c->generation && a->expires_ms > record_now_ms();
 }
 
 const struct answer *cache_get(struct cache *c, const struct name *name)
@@ -126,7 +116,7 @@ int64_t cache_expiry_ms(const struct cache *c, const struct record *half, int le
 {
 	int64_t keep = between(half->ttl_s, c->options.ttl_min_s, c->options.ttl_max_s);
 
-	return now_ms() + (keep > least_s ? keep : least_s) * 1000;
+	return record_now_ms() + (keep > least_s ? keep : least_s) * 1000;
 }
 
 /* The least time of the records that say the same as the answer does: addresses, or none. */
@@ -162,7 +152,7 @@ void cache_put(struct cache *c, const struct name *name, struct answer *a,
 	keep = keep_s(&c->options, a, ipv4, ipv6);
 	if (!c->answers || keep <= 0)
 		return;
-	a->expires_ms = now_ms() + keep * 1000;
+	a->expires_ms = record_now_ms() + keep * 1000;
 	/* Out of memory: then it is asked again next time. */
 	if (map_put(c->answers, name->text, name->len, a) == 0)
 		answer_ref(a);

@@ -1,7 +1,6 @@
 #include "net/dns.h"
 
 #include <ares.h>
-#include <arpa/nameser.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
 #include <netdb.h>
@@ -10,12 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
-#include <time.h>
 
 #include "base/metrics.h"
 #include "net/channel.h"
-#include "net/name.h"
+#include "net/hosts.h"
 #include "net/nameserver.h"
+#include "net/question.h"
 #include "net/watch.h"
 
 #define REFRESH_MS 1000 /* between two looks at the files */
@@ -24,16 +23,6 @@ enum ask_state {
 	ASK_WAITING, /* for its turn */
 	ASK_ASKED,   /* c-ares has questions of it */
 	ASK_ANSWERED /* nothing is open */
-};
-
-/* One family of a name. */
-struct question {
-	struct ask *ask;
-	struct record *record; /* where the answer goes */
-	sa_family_t family;
-	bool asked, known; /* c-ares has it; there is an answer */
-	int64_t known_ms;  /* since then */
-	bool again;        /* asked once more, after a FORMERR */
 };
 
 /*
@@ -49,7 +38,6 @@ struct ask {
 	dns_done_fn *done;
 	void *arg;
 	struct question ipv4, ipv6;
-	struct dns_answer answer;
 	char name[];
 };
 
@@ -59,7 +47,6 @@ struct dns {
 	struct event_base *base;
 	struct channel *channel;
 	bool own_servers; /* not those of resolv.conf */
-	bool reopening;   /* the channel goes away: what it held is asked again */
 	int timeout_ms;
 	size_t lookups;
 	sa_family_t only;
@@ -124,24 +111,6 @@ static void ask_announce(struct ask *a)
 	event_active(&a->dns->flush, EV_TIMEOUT, 0);
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_BOOTTIME, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-/* It may be believed for so much less as it has lain here, waiting for the other family's. */
-static void question_age(struct question *q, int64_t now)
-{
-	int64_t age_s = q->known_ms > 0 ? (now - q->known_ms) / 1000 : 0;
-	uint32_t *ttl = &q->record->ttl_s;
-
-	if (*ttl != RECORD_TTL_NONE)
-		*ttl = *ttl > age_s ? *ttl - (uint32_t)age_s : 0;
-}
-
 /*
  * What to tell, and whether it is all.  As there is no more to be told then, the ask is
  * freed, or goes on as long as c-ares holds it.
@@ -149,15 +118,14 @@ static void question_age(struct question *q, int64_t now)
 static bool ask_take_answer(struct ask *a, struct dns_answer *ret_answer)
 {
 	ask_quiet(a);
-	a->answer.ipv4_known = a->ipv4.known;
-	a->answer.ipv6_known = a->ipv6.known;
-	a->answer.more = !a->ipv4.known || !a->ipv6.known;
-	if (!a->answer.more) {
-		question_age(&a->ipv4, now_ms());
-		question_age(&a->ipv6, now_ms());
-	}
-	*ret_answer = a->answer;
-	if (a->answer.more)
+	*ret_answer = (struct dns_answer){
+	    .more = !a->ipv4.known || !a->ipv6.known,
+	    .ipv4_known = a->ipv4.known,
+	    .ipv6_known = a->ipv6.known,
+	    .ipv4 = question_answer(&a->ipv4),
+	    .ipv6 = question_answer(&a->ipv6),
+	};
+	if (ret_answer->more)
 		return false;
 	a->done = NULL;
 	if (a->ipv4.asked || a->ipv6.asked)
@@ -176,91 +144,25 @@ static void ask_returned(struct ask *a)
 		ask_move(a, a->ipv4.known && a->ipv6.known ? ASK_ANSWERED : ASK_WAITING);
 }
 
-static void question_on_answer(
-    void *arg, int status, int timeouts, unsigned char *message, int len);
-
-static void question_ask(struct question *q)
-{
-	q->asked = true;
-	ares_query(channel_ares(q->ask->dns->channel), q->ask->name, ns_c_in,
-	    q->family == AF_INET ? ns_t_a : ns_t_aaaa, question_on_answer, q);
-}
-
-/* Called by c-ares, possibly from inside ares_query and ares_destroy. */
-static void question_on_answer(void *arg, int status, int timeouts, unsigned char *message, int len)
-{
-	struct question *q = arg;
-	struct ask *a = q->ask;
-	struct dns *d = a->dns;
-
-	q->asked = false;
-	if (!d->reopening && a->done && status == ARES_EFORMERR && !q->again) {
-		/* c-ares asks again without EDNS then, but not what was under way already. */
-		q->again = true;
-		question_ask(q);
-		return;
-	}
-	if (!d->reopening && a->done) {
-		/* Silence is what a time-out is: where one attempt ended otherwise, it is a
-		 * failure. */
-		if (status == ARES_ETIMEOUT && timeouts < channel_attempts(d->channel) &&
-		    !channel_uses_tcp(d->channel))
-			status = ARES_ECONNREFUSED;
-		record_read(q->record, q->family, status, message, (size_t)len);
-		q->known = true;
-		q->known_ms = now_ms();
-		ask_announce(a);
-	}
-	if (!a->ipv4.asked && !a->ipv6.asked)
-		ask_returned(a);
-}
-
-static void ask_add_local(struct ask *a, const struct addr *addr)
-{
-	sa_family_t only = a->dns->only;
-
-	a->ipv4.known = a->ipv6.known = true;
-	if (only == 0 || only == addr->family)
-		record_add(addr->family == AF_INET ? &a->answer.ipv4 : &a->answer.ipv6, addr,
-		    RECORD_TTL_NONE);
-}
-
-/* Called by c-ares from inside ares_getaddrinfo: it has read the hosts file. */
-static void ask_on_hosts(void *arg, int status, int timeouts, struct ares_addrinfo *ai)
+static void ask_on_back(bool answered, void *arg)
 {
 	struct ask *a = arg;
-	struct ares_addrinfo_node *n = status == ARES_SUCCESS ? ai->nodes : NULL;
-	struct addr addr;
 
-	(void)timeouts;
-	for (; n; n = n->ai_next)
-		if (addr_from_sockaddr(n->ai_addr, &addr) == 0)
-			ask_add_local(a, &addr);
-	ares_freeaddrinfo(ai);
+	if (answered)
+		ask_announce(a);
+	if (!a->ipv4.asked && !a->ipv6.asked)
+		ask_returned(a);
 }
 
 /* True: the answer is known on this machine. */
 static bool ask_locally(struct ask *a)
 {
-	static const struct ares_addrinfo_hints hints = {
-	    .ai_family = AF_UNSPEC, .ai_flags = ARES_AI_NOSORT};
-	static const struct addr ipv6 = {.family = AF_INET6, .ip.v6 = IN6ADDR_LOOPBACK_INIT};
-	const struct addr ipv4 = {.family = AF_INET, .ip.v4.s_addr = htonl(INADDR_LOOPBACK)};
+	bool found = hosts_find(a->dns->channel, a->name, a->ipv4.known ? NULL : &a->ipv4.record,
+	    a->ipv6.known ? NULL : &a->ipv6.record);
 
-	ares_getaddrinfo(channel_ares(a->dns->channel), a->name, NULL, &hints, ask_on_hosts, a);
-	if (name_is_localhost(a->name) && !(a->ipv4.known && a->ipv6.known)) {
-		ask_add_local(a, &ipv6);
-		ask_add_local(a, &ipv4);
-	}
-	return a->ipv4.known && a->ipv6.known;
-}
-
-static void question_init(struct question *q, struct ask *a, sa_family_t family)
-{
-	*q = (struct question){.ask = a, .family = family};
-	q->record = family == AF_INET ? &a->answer.ipv4 : &a->answer.ipv6;
-	q->known = a->dns->only != 0 && a->dns->only != family;
-	*q->record = (struct record){.status = RECORD_NO_DATA, .ttl_s = RECORD_TTL_NONE};
+	if (found)
+		a->ipv4.known = a->ipv6.known = true;
+	return found;
 }
 
 /* Hand c-ares what waits, as far as there is room.  Never called from inside c-ares. */
@@ -276,9 +178,9 @@ static void dns_pump(struct dns *d)
 			metrics_add(d->metrics, METRIC_LOOKUPS_TOTAL, 1);
 		/* The first may fail at once: it is not to be taken for the last. */
 		a->ipv4.asked = both;
-		question_ask(a->ipv6.known ? &a->ipv4 : &a->ipv6);
+		question_ask(a->ipv6.known ? &a->ipv4 : &a->ipv6, d->channel);
 		if (both)
-			question_ask(&a->ipv4);
+			question_ask(&a->ipv4, d->channel);
 	}
 	channel_arm(d->channel);
 }
@@ -307,13 +209,6 @@ static void dns_on_flush(evutil_socket_t fd, short what, void *arg)
 	if (!TAILQ_EMPTY(&d->news))
 		event_active(&d->flush, EV_TIMEOUT, 0);
 	done(&answer, done_arg);
-}
-
-static void question_give_up(struct question *q)
-{
-	if (!q->known)
-		*q->record = (struct record){.status = RECORD_TIMEOUT};
-	q->known = true;
 }
 
 static void ask_on_timer(evutil_socket_t fd, short what, void *arg)
@@ -381,7 +276,7 @@ struct dns *dns_new(
 	/* Before the files are read: what changes in between is seen as changed. */
 	(void)watch_changed(&d->hosts);
 	(void)watch_changed(&d->resolv_conf);
-	d->refresh_at_ms = now_ms() + REFRESH_MS;
+	d->refresh_at_ms = record_now_ms() + REFRESH_MS;
 	d->channel = dns_open(d, options, &status);
 	if (d->channel)
 		return d;
@@ -429,9 +324,9 @@ struct ask *dns_ask(struct dns *d, const char *name, dns_done_fn *done, void *ar
 	a->dns = d;
 	a->done = done;
 	a->arg = arg;
-	question_init(&a->ipv4, a, AF_INET);
-	question_init(&a->ipv6, a, AF_INET6);
 	memcpy(a->name, name, size);
+	question_init(&a->ipv4, a->name, AF_INET, d->only != AF_INET6, ask_on_back, a);
+	question_init(&a->ipv6, a->name, AF_INET6, d->only != AF_INET, ask_on_back, a);
 	event_assign(&a->timer, d->base, -1, 0, ask_on_timer, a);
 	if (event_add(&a->timer, &tv) != 0) {
 		free(a);
@@ -463,10 +358,8 @@ static int dns_reopen(struct dns *d, const struct dns_options *options)
 
 	if (!fresh)
 		return status;
-	d->reopening = true;
-	channel_close(old);
+	channel_close(old); /* what it held waits again */
 	d->channel = fresh;
-	d->reopening = false;
 	dns_pump(d);
 	return ARES_SUCCESS;
 }
@@ -491,7 +384,7 @@ int dns_configure(struct dns *d, const struct dns_options *options, const char *
 
 bool dns_refresh(struct dns *d)
 {
-	int64_t now = now_ms();
+	int64_t now = record_now_ms();
 	bool hosts, servers;
 
 	if (now < d->refresh_at_ms)

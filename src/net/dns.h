@@ -2,10 +2,9 @@
  * dns -- asks the hosts file and the name servers: c-ares in an event loop.
  *
  * Belongs to one event loop.  A and AAAA are asked together and answered apart; names
- * are absolute (no search domains).  A name that the hosts file has is not asked for,
- * nor is "localhost" and what is below it (RFC 6761 6.3).  At most `lookups` names are
- * with the servers at a time, further ones wait their turn; how many may wait is for
- * the caller to bound.  Remembers no answers: resolver does.  TCP is used for truncated
+ * are absolute (no search domains).  What hosts finds is not asked for.  At most `lookups`
+ * names are with the servers at a time, further ones wait their turn; how many may wait is
+ * for the caller to bound.  Remembers no answers: cache does.  TCP is used for truncated
  * answers: SIGPIPE has to be ignored by the process.
  */
 #ifndef NET_DNS_H

@@ -2,6 +2,7 @@
 
 #include <ares.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/attr.h"
 
@@ -196,4 +197,12 @@ enum record_status record_outcome(const struct record *ipv4, const struct record
 	if (says_no(ipv6))
 		return ipv4->status;
 	return ipv4->status == ipv6->status ? ipv4->status : RECORD_FAILED;
+}
+
+int64_t record_now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }

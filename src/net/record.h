@@ -59,4 +59,7 @@ void record_add(struct record *r, const struct addr *addr, uint32_t ttl_s);
  */
 enum record_status record_outcome(const struct record *ipv4, const struct record *ipv6);
 
+/* Milliseconds on the clock that TTLs are counted by: it goes on while the machine sleeps. */
+int64_t record_now_ms(void);
+
 #endif
