@@ -6,7 +6,7 @@ VERSION := 0.1.0
 ROOMS := base/attr base/slice base/recycle base/spare base/text base/utf8 base/log base/siphash base/map base/bucket base/metrics base/seal \
 	base/sd base/supervisor base/identity base/sandbox base/zone base/leisure \
 	net/addr net/reserve net/locality net/listener net/holder net/name net/record net/order net/watch net/nameserver net/channel net/hosts net/question net/dns net/cache net/lookup net/resolver net/deadline net/family net/source net/preference net/dial net/race net/connector net/pipe net/pace net/outflow net/wire net/side net/flow net/tunnel \
-	http/reply http/target http/byte http/field http/scan http/head http/body http/headers http/basic http/home \
+	http/page http/reply http/target http/byte http/field http/scan http/head http/body http/headers http/basic http/home \
 	policy/namelist policy/nameset policy/blocklist policy/special policy/hours policy/catalog policy/rulebook policy/acl policy/limit policy/tempo policy/hash policy/htpasswd policy/auth \
 	proxy/syntax proxy/notation proxy/clause proxy/listen proxy/snapshot proxy/key proxy/load proxy/users proxy/lists proxy/hostfile proxy/rules proxy/config proxy/tenure proxy/loader proxy/accesslog proxy/checker proxy/login proxy/tide proxy/entrance proxy/explain proxy/refusal proxy/visit proxy/client proxy/inflow proxy/farewell proxy/intake proxy/door proxy/route proxy/passage proxy/admission proxy/pool proxy/origin proxy/upstream proxy/approach proxy/relay proxy/patience proxy/schedule proxy/forward proxy/junction proxy/exchange \
 	proxy/places proxy/service proxy/confinement proxy/worker proxy/porter proxy/descriptors proxy/rehearsal proxy/passwd proxy/daemon main

@@ -45,6 +45,12 @@ static inline void text_add_slice(struct text *t, struct slice s)
 	text_add(t, s.ptr, s.len);
 }
 
+/* What it says so far; borrowed. */
+static inline struct slice text_slice(const struct text *t)
+{
+	return (struct slice){t->ptr, t->len};
+}
+
 static inline void text_add_string(struct text *t, const char *string)
 {
 	text_add(t, string, strlen(string));

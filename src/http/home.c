@@ -26,7 +26,7 @@ static void home_write_trace(
 	struct text body = {0};
 
 	headers_write_trace(&body, request);
-	reply_write_body(out, reply, "message/http", (struct slice){body.ptr, body.len});
+	reply_write_body(out, reply, "message/http", text_slice(&body));
 	out->failed |= body.failed;
 	text_done(&body);
 }

@@ -6,7 +6,7 @@
 
 #include "base/attr.h"
 #include "base/text.h"
-#include "base/utf8.h"
+#include "http/page.h"
 
 /* Every failure's faces.  The tokens are part of the access log's format: never rename one. */
 static const struct face {
@@ -198,117 +198,6 @@ static bool is_printable(char c)
 	return c >= ' ' && c <= '~';
 }
 
-/* The character that s begins with, made harmless.  Returns its bytes. */
-static size_t add_character(struct text *out, struct slice s)
-{
-	size_t len = is_printable(s.ptr[0]) ? 1 : utf8_len(s);
-
-	text_add(out, len > 0 ? s.ptr : "?", len > 0 ? len : 1);
-	return len > 0 ? len : 1;
-}
-
-static void add_plain(struct text *out, struct slice s)
-{
-	for (size_t i = 0; i < s.len;)
-		i += add_character(out, (struct slice){&s.ptr[i], s.len - i});
-}
-
-static void add_html(struct text *out, struct slice s)
-{
-	static const struct {
-		char c;
-		const char *entity;
-	} entities[] = {
-	    {'&', "&amp;"}, {'<', "&lt;"}, {'>', "&gt;"}, {'"', "&quot;"}, {'\'', "&#39;"}};
-
-	for (size_t i = 0; i < s.len;) {
-		size_t k = 0;
-
-		while (k < ARRAY_LEN(entities) && entities[k].c != s.ptr[i])
-			k++;
-		if (k == ARRAY_LEN(entities)) {
-			i += add_character(out, (struct slice){&s.ptr[i], s.len - i});
-			continue;
-		}
-		text_add_string(out, entities[k].entity);
-		i++;
-	}
-}
-
-/* What a page says, as HTML or as plain text; all of it is escaped where it is written. */
-struct page {
-	struct text title;
-	const char *sentence;
-	const char *label; /* of detail */
-	struct text detail;
-	const char *token; /* to name the failure by when one asks for help; NULL: none */
-};
-
-static void page_done(struct page *page)
-{
-	text_done(&page->title);
-	text_done(&page->detail);
-}
-
-static struct slice slice_of_text(const struct text *text)
-{
-	return (struct slice){text->ptr, text->len};
-}
-
-static void page_write_html(struct text *out, const struct page *page, const char *name)
-{
-	text_add_string(out,
-	    "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-	    "<meta name=\"viewport\" content=\"width=device-width\">\n<title>");
-	add_html(out, slice_of_text(&page->title));
-	text_add_string(out, "</title>\n<style>\n:root { color-scheme: light dark; }\n"
-			     "body { font: 1rem/1.5 sans-serif; max-width: 38rem; margin: 4rem "
-			     "auto; padding: 0 1rem; }"
-			     "\nh1 { font-size: 1.4rem; }\npre { white-space: pre-wrap; "
-			     "}\n</style>\n</head>\n<body>\n"
-			     "<h1>");
-	add_html(out, slice_of_text(&page->title));
-	text_add_string(out, "</h1>\n<p>");
-	add_html(out, slice_of(page->sentence));
-	text_add_string(out, "</p>\n");
-	if (page->detail.len > 0) {
-		text_add_string(out, "<p>");
-		text_add_string(out, page->label);
-		text_add_string(out, "</p>\n<pre>");
-		add_html(out, slice_of_text(&page->detail));
-		text_add_string(out, "</pre>\n");
-	}
-	text_add_string(out, "<p><small>");
-	add_html(out, slice_of(name));
-	if (page->token != NULL) {
-		text_add_string(out, ": ");
-		text_add_string(out, page->token);
-	}
-	text_add_string(out, "</small></p>\n</body>\n</html>\n");
-}
-
-static void page_write_plain(struct text *out, const struct page *page, const char *name)
-{
-	add_plain(out, slice_of_text(&page->title));
-	text_add_string(out, "\n\n");
-	add_plain(out, slice_of(page->sentence));
-	text_add_string(out, "\n");
-	if (page->detail.len > 0) {
-		text_add_string(out, "\n");
-		text_add_string(out, page->label);
-		text_add_string(out, "\n");
-		add_plain(out, slice_of_text(&page->detail));
-		text_add_string(out, "\n");
-	}
-	text_add_string(out, "\n-- \n");
-	add_plain(out, slice_of(name));
-	if (page->token != NULL) {
-		text_add_string(out, ": ");
-		text_add_string(out, page->token);
-	}
-	text_add_string(out, "\n");
-}
-
 /* IMF-fixdate, RFC 9110 5.6.7.  Not strftime: its names follow the locale. */
 static void add_date(struct text *out)
 {
@@ -382,23 +271,18 @@ static void write_answer(struct text *out, const struct reply *reply, const stru
 {
 	struct text body = {0};
 
-	if (reply->html)
-		page_write_html(&body, page, reply->name);
-	else
-		page_write_plain(&body, page, reply->name);
-	if (body.failed || page->title.failed || page->detail.failed)
-		out->failed = true;
-	add_head(out, reply, reply->html ? "text/html; charset=utf-8" : "text/plain; charset=utf-8",
-	    body.len);
+	page_write(&body, page, reply->html);
+	out->failed |= body.failed;
+	add_head(out, reply, page_type(reply->html), body.len);
 	if (!reply->head_only)
-		text_add_slice(out, slice_of_text(&body));
+		text_add_slice(out, text_slice(&body));
 	text_done(&body);
 }
 
 void reply_write(struct text *out, const struct reply *reply)
 {
 	const struct face *face = face_of(reply->fail);
-	struct page page = {.label = "It was about:", .token = face->token};
+	struct page page = {.label = "It was about:", .name = reply->name, .token = face->token};
 
 	if (face->status == 0)
 		return;
@@ -411,7 +295,8 @@ void reply_write(struct text *out, const struct reply *reply)
 
 void reply_write_about(struct text *out, const struct reply *reply)
 {
-	struct page page = {.label = "In a shell, this is how programs are told to use it:"};
+	struct page page = {
+	    .label = "In a shell, this is how programs are told to use it:", .name = reply->name};
 	struct reply about = *reply;
 	struct slice host = reply->host.len > 0 ? reply->host : SLICE("HOST:PORT");
 

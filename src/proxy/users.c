@@ -37,7 +37,7 @@ static int read_into(const struct load *l, const char *key, const char *path,
 		refuse_file(l, key, path);
 	else if (text.failed)
 		load_refuse_memory(l);
-	else if (read(l->config->auth.table, (struct slice){text.ptr, text.len}, &wrong, path) < 0)
+	else if (read(l->config->auth.table, text_slice(&text), &wrong, path) < 0)
 		refuse_line(l, key, path, &wrong);
 	else
 		result = 0;
