@@ -64,7 +64,7 @@ void log_open(enum log_target target, enum log_level level)
 	atomic_store_explicit(&current_sink, (int)sink, memory_order_relaxed);
 }
 
-bool log_enabled(enum log_level level)
+static bool log_is_on(enum log_level level)
 {
 	return (int)level <= atomic_load_explicit(&current_level, memory_order_relaxed);
 }
@@ -108,7 +108,7 @@ static void log_message(enum log_level level, const char *format, va_list args)
 	size_t at = 0, len;
 	int wanted;
 
-	if (!log_enabled(level))
+	if (!log_is_on(level))
 		return;
 	if (sink != LOG_SINK_SYSLOG)
 		at = log_prefix(line, sizeof(line), sink, level);

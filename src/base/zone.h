@@ -9,8 +9,6 @@
 
 #include <stdint.h>
 
-#include "base/attr.h"
-
 struct zone;
 
 #define ZONE_NAME_MAX 64

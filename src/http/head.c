@@ -1,6 +1,5 @@
 #include "http/head.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/recycle.h"

@@ -12,7 +12,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/attr.h"
 #include "base/slice.h"
 #include "http/field.h"
 #include "http/reply.h"

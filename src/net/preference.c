@@ -1,6 +1,5 @@
 #include "net/preference.h"
 
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 

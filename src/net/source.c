@@ -1,6 +1,5 @@
 #include "net/source.h"
 
-#include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>

@@ -13,9 +13,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/attr.h"
-#include "base/slice.h"
-
 struct addr;
 struct auth;
 struct basic;

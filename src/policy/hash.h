@@ -8,9 +8,6 @@
 #ifndef POLICY_HASH_H
 #define POLICY_HASH_H
 
-#include <stdbool.h>
-#include <stddef.h>
-
 #include "base/attr.h"
 #include "base/slice.h"
 

@@ -377,7 +377,7 @@ static int compare_group(const void *key, const void *item)
 	return strcmp(key, *(const char *const *)item);
 }
 
-bool htpasswd_is_in_group(const struct htpasswd_user *user, const char *group)
+static bool is_in_group(const struct htpasswd_user *user, const char *group)
 {
 	return user->group_count > 0 && bsearch(group, user->groups, user->group_count,
 					    sizeof(user->groups[0]), compare_group) != NULL;
@@ -386,7 +386,7 @@ bool htpasswd_is_in_group(const struct htpasswd_user *user, const char *group)
 bool htpasswd_has_group(const struct htpasswd *table, const char *group)
 {
 	for (size_t i = 0; i < table->count; i++)
-		if (htpasswd_is_in_group(&table->users[i], group))
+		if (is_in_group(&table->users[i], group))
 			return true;
 	return false;
 }

@@ -58,9 +58,7 @@ const struct htpasswd_user *htpasswd_pick(const struct htpasswd *table, uint64_t
 
 size_t htpasswd_count(const struct htpasswd *table);
 
-bool htpasswd_is_in_group(const struct htpasswd_user *user, const char *group);
-
-/* Whether any user is.  Looks at one after the other. */
+/* Whether anybody is in that group.  Looks at one after the other. */
 bool htpasswd_has_group(const struct htpasswd *table, const char *group);
 
 #endif

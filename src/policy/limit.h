@@ -15,10 +15,8 @@
 #define POLICY_LIMIT_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
-#include "base/attr.h"
 #include "base/slice.h"
 
 struct addr;

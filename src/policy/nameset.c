@@ -357,6 +357,12 @@ static bool is_same(const struct stamp *a, const struct stamp *b)
 	       a->changed.tv_sec == b->changed.tv_sec && a->changed.tv_nsec == b->changed.tv_nsec;
 }
 
+static struct nameset *nameset_share(struct nameset *set)
+{
+	atomic_fetch_add_explicit(&set->refs, 1, memory_order_relaxed);
+	return set;
+}
+
 static struct nameset *load_file(int fd, struct nameset *old, struct leisure *leisure)
 {
 	struct stamp stamp;
@@ -365,7 +371,7 @@ static struct nameset *load_file(int fd, struct nameset *old, struct leisure *le
 	if (read_stamp(fd, &stamp) != 0)
 		return NULL;
 	if (old != NULL && old->settled && is_same(&stamp, &old->stamp))
-		return nameset_ref(old);
+		return nameset_share(old);
 	set = nameset_new((size_t)stamp.size);
 	if (set == NULL)
 		return NULL;
@@ -397,12 +403,6 @@ struct nameset *nameset_load(const char *path, struct nameset *old, struct leisu
 }
 
 /* ---- life ------------------------------------------------------------------------------- */
-
-struct nameset *nameset_ref(struct nameset *set)
-{
-	atomic_fetch_add_explicit(&set->refs, 1, memory_order_relaxed);
-	return set;
-}
 
 void nameset_unref(struct nameset *set)
 {

@@ -45,8 +45,7 @@ struct nameset *nameset_load(
 /* The same from a text. */
 struct nameset *nameset_parse(struct slice text) MUST_USE;
 
-struct nameset *nameset_ref(struct nameset *set); /* counts; returns its argument */
-void nameset_unref(struct nameset *set);          /* NULL is fine */
+void nameset_unref(struct nameset *set); /* NULL is fine */
 
 /* Whether the set says something about the host: lower case, no trailing dot. */
 bool nameset_find(const struct nameset *set, struct slice host, struct nameset_match *ret_match);

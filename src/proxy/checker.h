@@ -11,8 +11,6 @@
 
 #include <stdint.h>
 
-#include "base/attr.h"
-
 struct addr;
 struct auth;
 struct basic;

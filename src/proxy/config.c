@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "base/slice.h"
 #include "base/text.h"
 #include "net/addr.h"

@@ -9,7 +9,6 @@
 #define PROXY_INFLOW_H
 
 #include <stdbool.h>
-#include <stddef.h>
 
 #include "http/head.h"
 

@@ -1,7 +1,6 @@
 #include "proxy/junction.h"
 
 #include <event2/buffer.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 

@@ -11,7 +11,6 @@
 #include "proxy/intake.h"
 
 struct event_base;
-struct evbuffer;
 struct junction;
 struct metrics;
 struct pipe_pool;

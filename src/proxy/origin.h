@@ -11,7 +11,6 @@
 #define PROXY_ORIGIN_H
 
 #include <stdbool.h>
-#include <stdint.h>
 
 #include "base/attr.h"
 #include "base/slice.h"

@@ -6,7 +6,6 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "base/attr.h"
 #include "proxy/places.h"
 
 static struct listen entry(const char *name)
