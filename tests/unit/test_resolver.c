@@ -1496,7 +1496,7 @@ static void test_changed_files(void **state)
 	}
 	resolver_free(f.resolver);
 	o.timeout_ms = 5000;
-	assert_true(write_file("/etc/hosts", "192.0.2.99 dual.test\n"));
+	assert_true(write_file("/etc/hosts", "192.0.2.99 dual.test\n192.0.2.97 app.localhost\n"));
 	assert_true(write_file("/etc/resolv.conf",
 	    "search test\noptions ndots:5\nnameserver 127.77.0.2\nnameserver 127.77.0.3\n"));
 	f.resolver = resolver_new(f.base, &o, &error);
@@ -1504,6 +1504,10 @@ static void test_changed_files(void **state)
 	a = ask_and_wait(&f, "Dual.test");
 	assert_int_equal(a.answer.count, 1);
 	assert_int_equal(a.addrs[0].ip.v4.s_addr, htonl(0xc0000263));
+	/* It goes before what all names below "localhost" have. */
+	a = ask_and_wait(&f, "app.localhost");
+	assert_int_equal(a.answer.count, 1);
+	assert_int_equal(a.addrs[0].ip.v4.s_addr, htonl(0xc0000261));
 
 	/* The new server answers what was asked of the old ones, which do not listen or are deaf.
 	 */

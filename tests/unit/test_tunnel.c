@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/event.h>
@@ -693,6 +694,44 @@ static void a_full_tunnel_holds_little_and_sleeps(void **state)
 	}
 }
 
+static int count_descriptors(void)
+{
+	DIR *open_ones = opendir("/proc/self/fd");
+	int count = 0;
+
+	assert_non_null(open_ones);
+	while (readdir(open_ones))
+		count++;
+	closedir(open_ones);
+	return count;
+}
+
+static void an_idle_tunnel_holds_no_pipe(void **state)
+{
+	static char bytes[PIECE];
+	struct rig r;
+	uint64_t up, down;
+	int before;
+
+	(void)state;
+	rig_open(&r, true, false);
+	pipe_pool_free(r.pipes);
+	r.pipes = pipe_pool_new(0); /* what is given back is closed */
+	assert_non_null(r.pipes);
+	rig_start(&r, 50);
+	before = count_descriptors();
+	for (int i = 0; i < 4; i++) {
+		assert_int_equal(send(r.client, bytes, sizeof(bytes), 0), sizeof(bytes));
+		rig_settle(&r);
+		assert_int_equal(recv(r.server, bytes, sizeof(bytes), MSG_WAITALL), sizeof(bytes));
+	}
+	tunnel_counts(r.tunnel, &up, &down);
+	assert_int_equal(up, 4 * sizeof(bytes));
+	assert_int_equal(count_descriptors(), before);
+	tunnel_cancel(r.tunnel);
+	rig_close(&r);
+}
+
 static void silence_ends_it(void **state)
 {
 	(void)state;
@@ -767,6 +806,7 @@ int main(void)
 	    cmocka_unit_test(a_reset_is_noticed_out_of_turn),
 	    cmocka_unit_test(an_answer_outlives_the_reset_that_follows_it),
 	    cmocka_unit_test(a_full_tunnel_holds_little_and_sleeps),
+	    cmocka_unit_test(an_idle_tunnel_holds_no_pipe),
 	    cmocka_unit_test(silence_ends_it),
 	    cmocka_unit_test(cancel_stops_it_at_any_time),
 	    cmocka_unit_test(an_urgent_byte_does_not_stall_it),
