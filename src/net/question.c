@@ -20,13 +20,14 @@ static void question_know(struct question *q, int status, const unsigned char *m
 	q->known_ms = record_now_ms();
 }
 
-/* Silence is what a time-out is: where one attempt ended otherwise, it is a failure. */
-static int question_status(const struct question *q, int status, int timeouts)
+/*
+ * Over TCP c-ares 1.18 asks each server once only, and waits no longer than for the first answer
+ * over UDP: until time is out we ask again.  Else silence is what a time-out is: where one attempt
+ * ended otherwise, it is a failure.
+ */
+static bool question_was_short(const struct question *q, int status, int timeouts)
 {
-	if (status == ARES_ETIMEOUT && timeouts < channel_attempts(q->channel) &&
-	    !channel_uses_tcp(q->channel))
-		return ARES_ECONNREFUSED;
-	return status;
+	return status == ARES_ETIMEOUT && timeouts < channel_attempts(q->channel);
 }
 
 /* Called by c-ares, possibly from inside ares_query and ares_destroy. */
@@ -35,16 +36,21 @@ static void question_on_answer(void *arg, int status, int timeouts, unsigned cha
 	struct question *q = arg;
 	/* Else it was given up, or the channel is going away. */
 	bool answered = !q->known && status != ARES_EDESTRUCTION;
+	bool was_short = question_was_short(q, status, timeouts);
 
 	q->asked = false;
+	/* c-ares asks again without EDNS then, but not what was under way already. */
 	if (answered && status == ARES_EFORMERR && !q->again) {
-		/* c-ares asks again without EDNS then, but not what was under way already. */
 		q->again = true;
 		question_ask(q, q->channel);
 		return;
 	}
+	if (answered && was_short && channel_uses_tcp(q->channel)) {
+		question_ask(q, q->channel);
+		return;
+	}
 	if (answered)
-		question_know(q, question_status(q, status, timeouts), message, len);
+		question_know(q, was_short ? ARES_ECONNREFUSED : status, message, len);
 	q->back(answered, q->arg);
 }
 

@@ -311,6 +311,21 @@ def test_answer_that_stops_in_the_middle(proxy, client, origin, scripted):
     assert p.access(2)[1].end in ("dns_error", "dns_timeout")
 
 
+def test_over_tcp_it_is_asked_again(proxy, client, origin, scripted):
+    """The library asks once there, and waits no longer than it does for the first answer over UDP."""
+    o = origin(host=HERE)
+
+    def script(query):
+        if not query.tcp:
+            query.answer(truncated=True)
+        elif sum(over_tcp for _, _, over_tcp in server.seen) > 2:
+            query.addresses(HERE)
+
+    server = scripted(script)
+    p = proxy(workers=1, resolver={"servers": [server.address]}, timeouts={"resolve": 10})
+    assert client(p).get(f"http://a.test:{o.port}/").status == 200
+
+
 # ---- how long it is believed --------------------------------------------------------------------
 
 
