@@ -11,7 +11,7 @@ import daemon
 from flood import push, send_on, wait_hangup
 from peers import TIMEOUT, Client, request
 
-SOON = 5 if daemon.sanitized() else 1  # seconds in which an end is passed on
+SOON = 5 if daemon.sanitized() else 3  # seconds in which an end is passed on
 GIB = 1 << 30
 
 

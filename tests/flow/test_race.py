@@ -357,8 +357,11 @@ def test_six_attempts_in_all_when_the_remembered_one_comes_late(
     s = site()
     families = Families(SITE[4], *refusing, *refusing6, ttl=0)
     p = proxy_asking(families, family="prefer-ipv6")
+    sockets = p.descriptors("socket")
     fetch(p, "GET", f"a.test:{s.port}")
     s.stop()
+    # It may have to be told by a reset, which is none of those that count.
+    poll(lambda: p.descriptors("socket") == sockets, "the end of the connection that was kept")
     families.hold = A
     before = net.resets()
     with net.inside:
