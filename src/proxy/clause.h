@@ -1,7 +1,7 @@
 /*
  * clause -- a rule of access.rules as it is written: its parts by name, with their values.
  *
- * Only the shape is looked at here; what the parts mean is for rules.c.
+ * Only the shape is looked at here; what the parts mean is for rules and condition.
  */
 #ifndef PROXY_CLAUSE_H
 #define PROXY_CLAUSE_H

@@ -6,11 +6,10 @@
 
 #include "base/log.h"
 #include "base/zone.h"
-#include "http/target.h"
 #include "policy/acl.h"
 #include "policy/htpasswd.h"
 #include "policy/nameset.h"
-#include "policy/special.h"
+#include "proxy/condition.h"
 #include "proxy/hostfile.h"
 #include "proxy/notation.h"
 
@@ -24,11 +23,8 @@ struct reader {
 	unsigned number;
 	const struct zone *zone;
 	bool warned;                    /* of somebody whom nobody knows; of the first only */
-	char host[TARGET_HOST_MAX + 1]; /* a value's, in lower case */
+	char host[CONDITION_HOST_SIZE]; /* a value's */
 };
-
-/* What a value of a condition may be.  Its text is filled in: all is borrowed.  0 or -1. */
-typedef int value_fn(struct reader *r, const char *text, struct rule_value *ret);
 
 /* part may be NULL: the rule as a whole. */
 static void rule_part_name(
@@ -60,139 +56,9 @@ static int refuse_value(
 	return refuse(r, part, must);
 }
 
-/* ---- values of conditions --------------------------------------------------------------- */
-
-static int value_client(struct reader *r, const char *text, struct rule_value *ret)
-{
-	(void)r;
-	return notation_parse_network(text, &ret->network);
-}
-
-static int value_address(struct reader *r, const char *text, struct rule_value *ret)
-{
-	(void)r;
-	ret->special = special_parse(slice_of(text));
-	return ret->special != 0 ? 0 : notation_parse_network(text, &ret->network);
-}
-
-/* Names of users, groups and listeners: anything that can be one. */
-static int value_text(struct reader *r, const char *text, struct rule_value *ret)
-{
-	(void)r;
-	ret->text = slice_of(text);
-	for (size_t i = 0; i < ret->text.len; i++) {
-		if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
-			return -1;
-	}
-	return ret->text.len > 0 && ret->text.len <= RULEBOOK_TEXT_MAX ? 0 : -1;
-}
-
-static int value_method(struct reader *r, const char *text, struct rule_value *ret)
-{
-	if (value_text(r, text, ret) < 0 || !notation_is_name(text))
-		return -1;
-	/* Methods tell case apart: one in small letters would never match. */
-	for (; *text != '\0'; text++) {
-		if (*text >= 'a' && *text <= 'z')
-			return -1;
-	}
-	return 0;
-}
-
-static int value_scheme(struct reader *r, const char *text, struct rule_value *ret)
-{
-	(void)r;
-	ret->tunnel = strcmp(text, "tunnel") == 0;
-	return ret->tunnel || strcmp(text, "http") == 0 ? 0 : -1;
-}
-
-static int value_port(struct reader *r, const char *text, struct rule_value *ret)
-{
-	(void)r;
-	return notation_parse_ports(text, &ret->first, &ret->last);
-}
-
-static int value_time(struct reader *r, const char *text, struct rule_value *ret)
-{
-	ret->zone = r->zone;
-	return hours_parse(slice_of(text), &ret->hours);
-}
-
-/* An address is matched in the one form that it has in the facts. */
-static int value_host_address(struct reader *r, struct slice text, struct rule_value *ret)
-{
-	struct addr literal;
-	char canonical[ADDR_TEXT_MAX];
-
-	if (text.len > 2 && text.ptr[0] == '[' && text.ptr[text.len - 1] == ']')
-		text = (struct slice){text.ptr + 1, text.len - 2};
-	if (addr_parse_loose(text, &literal) < 0)
-		return -1;
-	literal = addr_unmapped(&literal);
-	addr_format_ip(&literal, canonical);
-	memcpy(r->host, canonical, sizeof(canonical));
-	ret->text = slice_of(r->host);
-	return 0;
-}
-
-/* "www.example.com", ".example.com" or an address; as the target has it. */
-static int value_host(struct reader *r, const char *text, struct rule_value *ret)
-{
-	struct slice name = slice_of(text);
-
-	if (value_host_address(r, name, ret) == 0)
-		return 0;
-	ret->domain = name.len > 0 && name.ptr[0] == '.';
-	name.ptr += ret->domain;
-	name.len -= ret->domain;
-	if (name.len > 0 && name.ptr[name.len - 1] == '.')
-		name.len--;
-	if (name.len == 0 || name.len > TARGET_HOST_MAX || memchr(name.ptr, ':', name.len) ||
-	    !target_is_authority(name))
-		return -1;
-	for (size_t i = 0; i < name.len; i++) {
-		char c = name.ptr[i];
-
-		r->host[i] = c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
-	}
-	r->host[name.len] = '\0';
-	ret->text = slice_of(r->host);
-	return 0;
-}
-
-static const struct condition {
-	const char *name;
-	enum rule_condition condition;
-	value_fn *value;
-	const char *expects;
-} conditions[] = {
-    {"client", RULE_CLIENT, value_client,
-	"a network or an address like \"192.0.2.0/24\" or \"2001:db8::1\""},
-    {"user", RULE_USER, value_text, "the name of a user"},
-    {"group", RULE_GROUP, value_text, "the name of a group"},
-    {"host", RULE_HOST, value_host,
-	"a name like \"www.example.com\" (itself) or \".example.com\" (and all below), "
-	"international ones as xn--, or \"@/FILE\""},
-    {"address", RULE_ADDRESS, value_address,
-	"a network like \"192.0.2.0/24\", or private, loopback, link-local, metadata or special"},
-    {"port", RULE_PORT, value_port, "a port or a range like \"25\" or \"8000-8999\""},
-    {"method", RULE_METHOD, value_method, "a method in capitals like \"GET\""},
-    {"scheme", RULE_SCHEME, value_scheme, "\"http\" or \"tunnel\""},
-    {"listener", RULE_LISTENER, value_text, "the name of a listener"},
-    {"time", RULE_TIME, value_time,
-	"days and hours like \"mon-fri 08:00-17:00\", \"sat,sun\" or \"22:00-06:00\""},
-};
+/* ---- what a rule does ------------------------------------------------------------------- */
 
 static const char *const others[] = {"zone", "action", "say", "source", "bandwidth", "log"};
-
-static const struct condition *find_condition(const char *name)
-{
-	for (size_t i = 0; i < ARRAY_LEN(conditions); i++) {
-		if (strcmp(conditions[i].name, name) == 0)
-			return &conditions[i];
-	}
-	return NULL;
-}
 
 static bool is_other(const char *name)
 {
@@ -202,8 +68,6 @@ static bool is_other(const char *name)
 	}
 	return false;
 }
-
-/* ---- what a rule does ------------------------------------------------------------------- */
 
 /* The one string of a part; *ret NULL: it has no such part. */
 static int read_string(const struct reader *r, const char *name, const char *expects,
@@ -395,15 +259,15 @@ static int read_condition(
 {
 	if (part->is_number)
 		return refuse_value(r, part, condition->expects, NULL);
-	if (check_users(r, part, condition->condition) < 0)
+	if (check_users(r, part, condition->kind) < 0)
 		return -1;
 	for (size_t i = 0; i < part->count; i++) {
-		struct rule_value value = {.condition = condition->condition};
+		struct rule_value value = {.condition = condition->kind, .zone = r->zone};
 
-		if (condition->condition == RULE_HOST && part->values[i][0] == '@') {
+		if (condition->kind == RULE_HOST && part->values[i][0] == '@') {
 			if (read_list(r, part, part->values[i] + 1, &value) < 0)
 				return -1;
-		} else if (condition->value(r, part->values[i], &value) < 0) {
+		} else if (condition->value(part->values[i], r->host, &value) < 0) {
 			return refuse_value(r, part, condition->expects, part->values[i]);
 		}
 		note_stranger(r, part, &value);
@@ -418,7 +282,7 @@ static int check_names(const struct reader *r)
 	for (size_t i = 0; i < r->clause->count; i++) {
 		const struct clause_part *part = &r->clause->parts[i];
 
-		if (find_condition(part->name) == NULL && !is_other(part->name))
+		if (condition_find(part->name) == NULL && !is_other(part->name))
 			return refuse(r, part,
 			    "there is no such condition: client, user, group, host, address, port, "
 			    "method, scheme, listener, time with zone; nor such an effect: action "
@@ -444,7 +308,7 @@ static int read_rule(struct reader *r)
 		return load_refuse_memory(r->l);
 	for (size_t i = 0; i < r->clause->count; i++) {
 		const struct clause_part *part = &r->clause->parts[i];
-		const struct condition *condition = find_condition(part->name);
+		const struct condition *condition = condition_find(part->name);
 
 		if (condition != NULL && read_condition(r, part, condition) < 0)
 			return -1;
