@@ -22,12 +22,8 @@
 /* A read of what is most often one small head, to the stack. */
 #define INTAKE_FIRST_MAX (16 * 1024)
 
-/*
- * One read: of uploads in chunks that their origins do not take, less of each is held than with
- * larger ones, which would take less CPU.  And what a client may send ahead of its turn before we
- * stop reading.
- */
-#define INTAKE_READ_MAX (48 * 1024)
+/* One read; and what a client may send ahead of its turn before we stop reading. */
+#define INTAKE_READ_MAX (64 * 1024)
 #define INTAKE_AHEAD_MAX (64 * 1024)
 
 /* When the end has come: how long we wait for the request of who has just come in. */
