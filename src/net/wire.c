@@ -296,11 +296,6 @@ bool wire_is_piped(const struct wire *w)
 	return outflow_is_piped(&w->outflow);
 }
 
-bool wire_is_bulky(const struct wire *w)
-{
-	return w->bulk;
-}
-
 size_t wire_splice(struct wire *w, struct wire *from, struct pipe_pool *pipes, size_t max)
 {
 	ssize_t n;
@@ -310,8 +305,6 @@ size_t wire_splice(struct wire *w, struct wire *from, struct pipe_pool *pipes, s
 		return 0;
 	n = outflow_fill(&w->outflow, from->fd, pipes, pace_most(from->pace, max));
 	pace_counts(from->pace, n);
-	if (n != 0)
-		from->bulk = w->outflow.pipe.held >= SMALL_READ;
 	/* Told once, like all resets: without this wire_read would find a clean end. */
 	if (n < 0 && errno != EAGAIN && errno != EINTR && errno != EINVAL && errno != ENOSYS)
 		from->read_error = errno;

@@ -125,12 +125,10 @@ void wire_flush(struct wire *w);
  * room: wire_read has the last word then, if nothing was moved.
  */
 MUST_USE size_t wire_splice(struct wire *w, struct wire *from, struct pipe_pool *pipes, size_t max);
+
 /* Bytes that were sent and have not reached the peer's kernel, as far as is known. */
 size_t wire_unacked(const struct wire *w);
 bool wire_is_piped(const struct wire *w);
-
-/* Whether reading has gone in large pieces lately, so that splicing pays. */
-bool wire_is_bulky(const struct wire *w);
 
 /* Move what is queued out: for who takes the socket over.  -1 when out of memory. */
 MUST_USE int wire_take_pending(struct wire *w, struct evbuffer *into);

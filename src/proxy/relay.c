@@ -12,9 +12,21 @@
 #define RELAY_SPLICE_LEAST (64 * 1024)
 #define RELAY_TAIL 4096
 
-/* Chunks of at least so much; and the framing between two of them, which is looked at first. */
+/*
+ * Chunks of at least so much, and single smaller ones between them, as clients make them that
+ * send what they have read in two parts; and the framing in front, which is looked at first.
+ */
 #define RELAY_CHUNK_LEAST (8 * 1024)
+#define RELAY_CHUNK_TRUST 2
 #define RELAY_AHEAD 64
+
+static void relay_count(struct relay *r, uint64_t chunk)
+{
+	if (chunk >= RELAY_CHUNK_LEAST)
+		r->trust = RELAY_CHUNK_TRUST;
+	else if (r->trust > 0)
+		r->trust--;
+}
 
 /* The end of the chunk before, when it is open, and the head of one of this size; 0: none. */
 static int relay_frame(struct relay *r, uint64_t len)
@@ -25,7 +37,6 @@ static int relay_frame(struct relay *r, uint64_t len)
 	if (len > 0)
 		end += body_chunk_head(len, line + 2);
 	r->open = len > 0;
-	r->large = len >= RELAY_CHUNK_LEAST;
 	return wire_write(r->sink, line + begin, end - begin);
 }
 
@@ -51,31 +62,31 @@ static void relay_opens(struct relay *r)
 	uint64_t size = body_run(&r->body);
 
 	r->open = size > 0;
-	r->large = size >= RELAY_CHUNK_LEAST;
+	if (size > 0)
+		relay_count(r, size);
 }
 
 /* How much may be spliced from here on: 0 when it does not pay. */
 static uint64_t relay_run(struct relay *r, struct wire *from)
 {
 	char ahead[RELAY_AHEAD];
-	uint64_t run;
+	uint64_t run = body_run(&r->body);
 
-	if (relay_keeps_chunks(r) && body_run(&r->body) == 0) {
-		if (!body_foresee(&r->body, ahead, wire_peek(from, ahead, sizeof(ahead))))
-			return 0;
+	if (!relay_keeps_chunks(r))
+		return run < RELAY_SPLICE_LEAST ? 0 : run - RELAY_TAIL;
+	if (run == 0 && r->trust > 0 &&
+	    body_foresee(&r->body, ahead, wire_peek(from, ahead, sizeof(ahead)))) {
 		relay_opens(r);
+		run = body_run(&r->body);
 	}
-	run = body_run(&r->body);
-	if (relay_keeps_chunks(r))
-		return r->large ? run : 0;
-	return run < RELAY_SPLICE_LEAST ? 0 : run - RELAY_TAIL;
+	return r->trust > 0 ? run : 0;
 }
 
 int relay_splice(struct relay *r, struct wire *from, struct pipe_pool *pipes)
 {
 	size_t total = 0, moved;
 
-	if (!wire_is_bulky(from) || wire_pending(r->sink) > 0)
+	if (wire_pending(r->sink) > 0)
 		return 0;
 	do {
 		uint64_t run = relay_run(r, from);
@@ -146,6 +157,8 @@ static int relay_reframe(struct relay *r)
 
 	if (r->out != BODY_CHUNKED || (size == 0 && !body_is_between_chunks(&r->body)))
 		return 0;
+	if (size > 0)
+		relay_count(r, size);
 	return relay_frame(r, size);
 }
 
@@ -213,8 +226,8 @@ bool relay_is_full(const struct relay *r)
 /* What can be spliced is not read into memory as long as there is something else to send. */
 bool relay_is_behind(const struct relay *r)
 {
-	uint64_t run = body_run(&r->body);
-	bool splices = relay_keeps_chunks(r) ? r->large && run > 0 : run >= RELAY_SPLICE_LEAST;
+	bool splices =
+	    relay_keeps_chunks(r) ? r->trust > 0 : body_run(&r->body) >= RELAY_SPLICE_LEAST;
 
 	return relay_is_full(r) || (splices && wire_pending(r->sink) > 0);
 }

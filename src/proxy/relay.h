@@ -28,7 +28,7 @@ struct relay {
 	size_t high;        /* the source is to stop while the sink holds this much */
 	uint64_t bytes;     /* payload so far */
 	bool open;          /* the last chunk that was sent has not got its CRLF */
-	bool large;         /* and is one that may be spliced */
+	unsigned trust;     /* so many chunks to come are taken for large ones */
 };
 
 enum relay_state { RELAY_MORE, RELAY_ENDED, RELAY_BAD, RELAY_NO_MEMORY };

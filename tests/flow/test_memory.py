@@ -293,6 +293,32 @@ def test_a_thousand_that_do_not_read(many_descriptors, idle, direction, framing)
     assert_goes_back(p, before, grown)
 
 
+def test_uploads_whose_origin_does_not_answer_yet(many_descriptors, idle):
+    """A body waits in the kernel until there is somebody to take it."""
+    p, _ = idle
+    count, crowd = 500, []
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        authority = "127.0.0.1:%d" % full.getsockname()[1]
+        filler = socket.create_connection(full.getsockname())
+        before = p.status("VmRSS")
+        try:
+            for _ in range(count):
+                c = Client(p.address)
+                c.send(request("PUT", f"http://{authority}/", [("Content-Length", str(GIB))]))
+                c.send(BLOCK[: 256 << 10])
+                crowd.append(c)
+            # All are asked for at the origin, in vain.
+            daemon.poll(lambda: p.descriptors("socket") >= 2 * count, "all to be on their way")
+            grown = p.status("VmRSS") - before
+            print(f"{grown / count} KiB for each")
+            assert SMALL or grown <= 32 * count
+        finally:
+            for c in crowd:
+                c.close()
+            filler.close()
+    daemon.poll(lambda: p.descriptors("socket") < 100, "the sockets to be closed")
+
+
 @pytest.mark.parametrize("kind, most", [("client", 3.25), ("tunnel", 4.25)])
 def test_what_an_idle_one_takes(many_descriptors, idle, kind, most):
     p, _ = idle

@@ -316,6 +316,8 @@ static void is_full_at_its_high_mark_and_behind_before(void **state)
 	    {{.out = BODY_LENGTH, .body = {.kind = BODY_LENGTH, .left = 1000000}}, true},
 	    {{.out = BODY_LENGTH, .body = {.kind = BODY_LENGTH, .left = 1000}}, false},
 	    {{.out = BODY_CHUNKED, .body = {.kind = BODY_CHUNKED}}, false},
+	    {{.out = BODY_CHUNKED, .body = {.kind = BODY_CHUNKED}, .trust = 1}, true},
+	    {{.out = BODY_CHUNKED, .body = {.kind = BODY_CLOSE}}, true},
 	};
 	struct event_base *base = event_base_new();
 
