@@ -22,7 +22,7 @@ struct reader {
 	const struct clause *clause;
 	unsigned number;
 	const struct zone *zone;
-	bool warned;                    /* of somebody whom nobody knows; of the first only */
+	bool warned;                    /* of a name that nobody has; of the first only */
 	char host[CONDITION_HOST_SIZE]; /* a value's */
 };
 
@@ -235,23 +235,50 @@ static int check_users(const struct reader *r, const struct clause_part *part, u
 	return 0;
 }
 
+static bool is_listener(const struct config *config, struct slice name)
+{
+	for (size_t i = 0; i < config->listen_count; i++) {
+		if (slice_is(name, config->listen[i].name))
+			return true;
+	}
+	return false;
+}
+
+/* What is to be said of a name that is not among those of its kind; NULL: it is. */
+static const char *find_strange(const struct config *config, const struct rule_value *value)
+{
+	const struct htpasswd *users = config->auth.table;
+
+	switch (value->condition) {
+	case RULE_USER:
+		return !users || htpasswd_find(users, value->text) ? NULL : "there is no user";
+	case RULE_GROUP:
+		return !users || htpasswd_has_group(users, value->text.ptr)
+			   ? NULL
+			   : "nobody is in a group";
+	case RULE_LISTENER:
+		return is_listener(config, value->text) ? NULL : "there is no listener";
+	default:
+		return NULL;
+	}
+}
+
 /* A name that was mistyped, or is of somebody who has gone. */
 static void note_stranger(
     struct reader *r, const struct clause_part *part, const struct rule_value *value)
 {
-	const struct htpasswd *users = r->l->config->auth.table;
-	bool is_user = value->condition == RULE_USER;
+	const char *strange = r->warned ? NULL : find_strange(r->l->config, value);
 	char name[80], shown[80];
 
-	if (users == NULL || r->warned || (!is_user && value->condition != RULE_GROUP) ||
-	    (is_user ? htpasswd_find(users, value->text) != NULL
-		     : htpasswd_has_group(users, value->text.ptr)))
+	if (!strange)
 		return;
 	r->warned = true;
 	rule_part_name(r, part, name, sizeof(name));
 	log_escape(shown, sizeof(shown), value->text.ptr, value->text.len);
-	log_warning("%s:%u: %s: %s \"%s\": that matches nobody", r->l->file, part->line, name,
-	    is_user ? "there is no user" : "nobody is in a group", shown);
+	log_warning("%s:%u: %s: %s \"%s\": that matches nobody%s", r->l->file, part->line, name,
+	    strange, shown,
+	    value->condition == RULE_LISTENER ? ", unless the service manager names a socket so"
+					      : "");
 }
 
 static int read_condition(

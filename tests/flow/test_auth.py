@@ -382,16 +382,18 @@ def test_groups_with_strangers_are_warned_of(guarded, client, origin, tmp_path):
     [
         ({"user": ["anna", "ana"]}, r'rules\[1\].user: there is no user "ana": that matches nobody'),
         ({"group": ["staff", "stuff"]}, r'rules\[1\].group: nobody is in a group "stuff": that matches'),
-        ({"user": "anna", "group": "staff"}, None),
+        ({"listener": ["lan", "lna"]}, r'rules\[1\].listener: there is no listener "lna": that matches'),
+        ({"user": "anna", "group": "staff", "listener": "lan"}, None),
     ],
-    ids=["user", "group", "known"],
+    ids=["user", "group", "listener", "known"],
 )
 def test_rules_for_strangers_are_warned_of(guarded, client, origin, tmp_path, condition, says):
     groups = tmp_path / "groups"
     groups.write_text("staff: anna\nempty:\n")
     # Of several the first: the file may be one that somebody else keeps.
     rules = [{**condition, "action": "allow"}, {"user": "nobody", "action": "deny"}][: 1 + (says is not None)]
-    p = guarded({"groups": str(groups)}, access={"rules": rules})
+    listen = [{"name": "lan", "address": "127.0.0.1", "port": 0}]
+    p = guarded({"groups": str(groups)}, access={"rules": rules}, listen=listen)
     if says:
         p.wait_line(r"warning: \S+penstock.conf:\d+: access." + says)
     assert client(p).get(origin().url(), [ANNA]).status == 200
