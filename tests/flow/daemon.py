@@ -21,6 +21,9 @@ ALARM = re.compile(
     r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|MemorySanitizer|runtime error|\[err\]|\[warn\]"
 )
 
+# A reload has the lowest priority: where others take the CPU it waits for them.
+RELOAD_TIMEOUT = 4 * TIMEOUT
+
 DEFAULTS = {
     "listen": [{"address": "127.0.0.1", "port": 0}],
     "workers": WORKERS,
@@ -212,7 +215,7 @@ class Proxy(Program):
         count = sum("read again" in line for line in self.lines)
         self.write_config(**changes)
         self.signal(signal.SIGHUP)
-        self.wait_line("read again", count=count + 1)
+        self.wait_line("read again", count=count + 1, timeout=RELOAD_TIMEOUT)
 
     def signal(self, number):
         self.told_to_end |= number in (signal.SIGTERM, signal.SIGINT)

@@ -50,7 +50,7 @@ def get(c, o, host):
 
 def reload(p, count):
     p.signal(signal.SIGHUP)
-    p.wait_line("read again", count=count)
+    p.wait_line("read again", count=count, timeout=daemon.RELOAD_TIMEOUT)
 
 
 # ---- what is refused ----------------------------------------------------------------------------
@@ -251,7 +251,7 @@ def test_a_million_names_are_read_while_traffic_flows(served, client, large):
         answers += 1
         assert at - began < 120
     took = time.monotonic() - began
-    p.wait_line("read again")
+    p.wait_line("read again", timeout=daemon.RELOAD_TIMEOUT)
     assert get(c, o, "n5.list.test").status == 403
     daemon.poll(lambda: get(c, o, "one.test").status == 200, "the new list")
     print(f"{answers} answers in {took:.2f} s, the slowest took {slowest * 1000:.1f} ms")
@@ -270,7 +270,7 @@ def test_told_to_reload_while_it_reads(served, client, large):
     daemon.poll(lambda: loading(p) or "read again" in p.stderr, "reading to begin")
     write(paths[0], "three.test\n")
     p.signal(signal.SIGHUP)
-    p.wait_line("read again", count=2)
+    p.wait_line("read again", count=2, timeout=daemon.RELOAD_TIMEOUT)
     daemon.poll(lambda: get(c, o, "three.test").status == 403, "the last list")
     assert get(c, o, "two.test").status == 200
 
@@ -332,7 +332,7 @@ def test_a_generation_of_lists_goes_though_tunnels_and_downloads_go_on(
         while True:
             c.next_request()
             c.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nbegin")
-            assert released.wait(daemon.TIMEOUT)
+            assert released.wait(daemon.RELOAD_TIMEOUT)
             c.send(b"\r\nend")
 
     slow, quick = origin(drip), origin()

@@ -625,6 +625,7 @@ EXPLAINED = """access = {
     { port = "8443"; action = "allow"; }
   );
 };
+listen = ( { name = "guests"; address = "127.0.0.1"; port = 3128; } );
 """
 
 # The request, more options, the status and what the answer has to have.
