@@ -6,7 +6,7 @@
 
 /* A request that meets a burst waits as long at most.  Of 100 us one of 100 requests knew. */
 #define BURST_NS UINT64_C(30000)
-#define PAUSE_NS 500000
+#define PAUSE_NS 1000000
 
 /* Some 10 ms: behind all others it would wait for long on a busy machine, for next to nothing. */
 #define BURSTS_IN_FRONT 300

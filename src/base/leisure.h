@@ -2,7 +2,7 @@
  * leisure -- work of seconds, done in a thread of its own while others serve requests.
  *
  * The thread works in short bursts, with long pauses when the process has something else to do: a
- * second's work then takes twenty.  When it is not done soon it steps back behind all others, too
+ * second's work then takes forty.  When it is not done soon it steps back behind all others, too
  * (SCHED_IDLE).  The pauses are what counts.  To the kernel (Linux 6.18) a CPU that runs such a
  * thread has something to do, so that it does not fetch the threads that wait for another CPU until
  * the next tick; without pauses one of 100 requests waited for milliseconds.

@@ -236,6 +236,7 @@ def loading(p):
     return False
 
 
+@pytest.mark.timeout(150)  # it reads at leisure
 def test_a_million_names_are_read_while_traffic_flows(served, client, large):
     """What took a loop's time would hold up every request for as long as the reading takes."""
     p, o, paths = served({"large.txt": large[0]}, workers=1)
