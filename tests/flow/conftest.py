@@ -10,6 +10,7 @@ pytest.register_assert_rewrite("peers", "daemon", "nameserver")
 import daemon  # noqa: E402
 import nameserver  # noqa: E402
 import peers  # noqa: E402
+import space  # noqa: E402
 
 
 class Stage:
@@ -126,3 +127,22 @@ def refusing_port():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield taken.getsockname()[1]
+
+
+@pytest.fixture
+def small_buffers():
+    """A network of one's own, in which the kernel lets no socket grow large.
+
+    For crowds: on loopback it gives a proxy's socket up to 2.6 MiB, and a thousand of these take
+    all that it has for TCP; then it resets connections, those of the tests beside this one, too.
+    """
+    if not space.is_possible():
+        yield
+        return
+    own = space.Space()
+    with own:
+        for name in "tcp_wmem", "tcp_rmem":
+            with open(f"/proc/sys/net/ipv4/{name}", "w", encoding="ascii") as file:
+                file.write("4096 32768 65536")
+        yield
+    own.close()

@@ -273,7 +273,7 @@ def assert_goes_back(p, before, grown):
 
 @pytest.mark.parametrize("framing", ["length", "chunks"])
 @pytest.mark.parametrize("direction", ["down", "up"])
-def test_a_thousand_that_do_not_read(many_descriptors, idle, direction, framing):
+def test_a_thousand_that_do_not_read(small_buffers, many_descriptors, idle, direction, framing):
     p, _ = idle
     count = 100 if SMALL else 1000
     crowd = Crowd(p.address, direction, framing)

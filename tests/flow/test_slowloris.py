@@ -101,7 +101,7 @@ OFFENCES = {
 
 
 @pytest.mark.parametrize("offence", OFFENCES)
-def test_two_thousand_who_are_slow(proxy, origin, client, offence):
+def test_two_thousand_who_are_slow(small_buffers, proxy, origin, client, offence):
     first, tick, end = OFFENCES[offence]
     # More than the kernel's buffers take, or the proxy would be done with it.
     large = response(bytes(6 << 20))
