@@ -1,15 +1,15 @@
 #include "base/leisure.h"
 
-#include <sched.h>
 #include <stddef.h>
 #include <time.h>
+#include <unistd.h>
 
 /* A request that meets a burst waits as long at most.  Of 100 us one of 100 requests knew. */
 #define BURST_NS UINT64_C(30000)
 #define PAUSE_NS 1000000
 
-/* Some 10 ms: behind all others it would wait for long on a busy machine, for next to nothing. */
-#define BURSTS_IN_FRONT 300
+/* A tenth of what another program gets that wants the CPU all the time. */
+#define NICER 10
 
 /* The process has something to do when its other threads run for a 50th of the time. */
 #define BUSY_SHARE 50
@@ -38,12 +38,12 @@ static bool is_busy(struct leisure *l, uint64_t now)
 	return busy;
 }
 
-/* Of the calling thread.  Where it is not allowed, the work is done all the same. */
+/* Of the calling thread, to Linux. */
 static void step_back(void)
 {
-	const struct sched_param none = {0};
+	int ret = nice(NICER); /* where it is not allowed, the work is done all the same */
 
-	(void)sched_setscheduler(0, SCHED_IDLE, &none);
+	(void)ret;
 }
 
 bool leisure_stride(struct leisure *l)
@@ -58,7 +58,7 @@ bool leisure_stride(struct leisure *l)
 	now = clock_ns(CLOCK_MONOTONIC);
 	if (now - l->since_ns < BURST_NS)
 		return true;
-	if (++l->bursts == BURSTS_IN_FRONT)
+	if (l->since_ns == 0)
 		step_back();
 	if (is_busy(l, now))
 		nanosleep(&pause, NULL);

@@ -29,6 +29,7 @@ int sandbox_enter(void)
 #include <seccomp.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -72,8 +73,8 @@ static const int allowed[] = {
     SCMP_SYS(futex), SCMP_SYS(futex_time64), SCMP_SYS(futex_waitv), SCMP_SYS(set_robust_list),
     SCMP_SYS(get_robust_list), SCMP_SYS(set_tid_address), SCMP_SYS(rseq), SCMP_SYS(sched_yield),
     SCMP_SYS(sched_getaffinity), SCMP_SYS(sched_setaffinity), SCMP_SYS(sched_getparam),
-    SCMP_SYS(sched_getscheduler), SCMP_SYS(getcpu), SCMP_SYS(gettid), SCMP_SYS(exit),
-    SCMP_SYS(exit_group), SCMP_SYS(restart_syscall),
+    SCMP_SYS(sched_getscheduler), SCMP_SYS(getpriority), SCMP_SYS(getcpu), SCMP_SYS(gettid),
+    SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(restart_syscall),
     /* signals; sending them is below */
     SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn),
     SCMP_SYS(rt_sigpending), SCMP_SYS(rt_sigtimedwait), SCMP_SYS(rt_sigtimedwait_time64),
@@ -122,7 +123,7 @@ static int allow_some(scmp_filter_ctx filter)
 	    {SCMP_SYS(clone), HAS(CLONE_FLAGS, CLONE_THREAD | CLONE_VM | CLONE_SIGHAND)},
 	    {SCMP_SYS(prlimit64), IS(FIRST, 0)},
 	    /* A thread may only step back. */
-	    {SCMP_SYS(sched_setscheduler), IS(SECOND, SCHED_IDLE)},
+	    {SCMP_SYS(setpriority), IS(FIRST, PRIO_PROCESS)},
 	    /* abort(3) and raise(3). */
 	    {SCMP_SYS(kill), IS(FIRST, us)},
 	    {SCMP_SYS(tgkill), IS(FIRST, us)},

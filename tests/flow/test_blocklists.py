@@ -3,6 +3,8 @@
 import os
 import re
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -261,6 +263,23 @@ def test_a_million_names_are_read_while_traffic_flows(served, client, large):
         # The old one is gone, and both together were never twice as much as they are.
         daemon.poll(lambda: p.status("VmRSS") < 64 * 1024, "the old list to be gone")
         assert p.memory_peak() < 128 * 1024
+
+
+def test_reading_goes_on_beside_a_program_that_takes_the_cpu(served, large):
+    """It steps back, but not so far that it would never be done."""
+    p, _, paths = served({"large.txt": "three.test\n"})
+    cpu = {min(os.sched_getaffinity(0))}
+    with subprocess.Popen(
+        [sys.executable, "-c", "while True: pass"], preexec_fn=lambda: os.sched_setaffinity(0, cpu)
+    ) as busy:
+        try:
+            os.sched_setaffinity(p.pid, cpu)  # the main thread, from which others have it
+            write(paths[0], large[1])
+            began = time.monotonic()
+            reload(p, 1)
+            print(f"{time.monotonic() - began:.1f} s")
+        finally:
+            busy.kill()
 
 
 def test_told_to_reload_while_it_reads(served, client, large):
