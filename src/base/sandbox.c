@@ -122,7 +122,7 @@ static int allow_some(scmp_filter_ctx filter)
 	    /* Threads, not processes. */
 	    {SCMP_SYS(clone), HAS(CLONE_FLAGS, CLONE_THREAD | CLONE_VM | CLONE_SIGHAND)},
 	    {SCMP_SYS(prlimit64), IS(FIRST, 0)},
-	    /* A thread may only step back. */
+	    /* A thread may step back; to come forward takes a privilege. */
 	    {SCMP_SYS(setpriority), IS(FIRST, PRIO_PROCESS)},
 	    /* abort(3) and raise(3). */
 	    {SCMP_SYS(kill), IS(FIRST, us)},

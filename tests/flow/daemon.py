@@ -21,7 +21,7 @@ ALARM = re.compile(
     r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|MemorySanitizer|runtime error|\[err\]|\[warn\]"
 )
 
-# A reload has the lowest priority: where others take the CPU it waits for them.
+# A reload steps back behind other programs: where they take the CPU it takes long.
 RELOAD_TIMEOUT = 4 * TIMEOUT
 
 DEFAULTS = {
